@@ -1,0 +1,13 @@
+// Everything a program usually needs.
+#pragma once
+
+#include <wire/cancel.hpp>
+#include <wire/deadline.hpp>
+#include <wire/listener.hpp>
+#include <wire/result.hpp>
+#include <wire/run.hpp>
+#include <wire/runtime.hpp>
+#include <wire/signals.hpp>
+#include <wire/spawn.hpp>
+#include <wire/stream.hpp>
+#include <wire/this_wire.hpp>

@@ -1,0 +1,26 @@
+#include <wire/reactor.hpp>
+
+#include "reactor_epoll.hpp"
+#include "scheduler.hpp"
+
+namespace wire::io {
+
+detail::backend& detail::backend::current() noexcept {
+    auto* const b = dynamic_cast<backend*>(
+        &wire::detail::current_poller("I/O outside a wire: call it from a wire"));
+    WIRE_ASSERT(b, "I/O in a runtime without a reactor: make a wire::io::reactor for it");
+    return *b;
+}
+
+reactor::reactor(runtime& rt) : runtime_(rt), backend_(std::make_unique<detail::reactor_epoll>()) {
+    runtime_.attach(backend_.get());
+}
+
+reactor::~reactor() {
+    runtime_.internals().drain();
+    runtime_.attach(nullptr);
+}
+
+std::string_view reactor::backend() const noexcept { return backend_->name(); }
+
+}  // namespace wire::io

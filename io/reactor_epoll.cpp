@@ -1,0 +1,263 @@
+#include "reactor_epoll.hpp"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string>
+#include <system_error>
+
+#include "syscalls.hpp"
+
+namespace wire::io::detail {
+namespace {
+
+constexpr std::size_t events_per_call = 512;
+constexpr std::uint64_t wakeup_tag = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint32_t read_events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t write_events = EPOLLOUT | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t read_ends = EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t write_ends = EPOLLHUP | EPOLLERR;
+
+int make(const char* call, std::ptrdiff_t outcome, const char* fix) {
+    if (outcome < 0)
+        throw std::system_error(static_cast<int>(-outcome), std::system_category(),
+                                std::string(call) + " for a reactor failed; " + fix);
+    return static_cast<int>(outcome);
+}
+
+bool is_tcp(int fd) noexcept {
+    int protocol = 0;
+    socklen_t length = sizeof protocol;
+    return invoke("getsockopt", [&] {
+               return ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length);
+           }) == 0 &&
+           protocol == IPPROTO_TCP;
+}
+
+timespec remaining(deadline until, std::int64_t now) noexcept {
+    const std::int64_t ns = std::max<std::int64_t>(until.ns() - now, 0);
+    return {.tv_sec = static_cast<time_t>(ns / 1'000'000'000),
+            .tv_nsec = static_cast<long>(ns % 1'000'000'000)};
+}
+
+}  // namespace
+
+reactor_epoll::~reactor_epoll() {
+    if (epoll_ >= 0) ::close(epoll_);
+    if (wakeup_ >= 0) ::close(wakeup_);
+}
+
+void reactor_epoll::bind() {
+    constexpr const char* fix = "raise the limit of open files (ulimit -n)";
+    if (epoll_ < 0)
+        epoll_ = make("epoll_create1",
+                      invoke("epoll_create1", [] { return ::epoll_create1(EPOLL_CLOEXEC); }), fix);
+    if (wakeup_ >= 0) return;
+    const int fd = make("eventfd", invoke("eventfd", [] {
+                            return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+                        }),
+                        fix);
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    event.data.u64 = wakeup_tag;
+    const auto n = invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event); });
+    if (n < 0) ::close(fd);
+    make("epoll_ctl", n, "raise fs.epoll.max_user_watches");
+    wakeup_ = fd;
+}
+
+void reactor_epoll::notify() noexcept {
+    const std::uint64_t one = 1;
+    // Fails only if the counter is full, and then an edge is on its way.
+    static_cast<void>(invoke("write", [&] { return ::write(wakeup_, &one, sizeof one); }));
+}
+
+void reactor_epoll::poll(deadline until) {
+    std::array<epoll_event, events_per_call> events;
+    timespec patience{};
+    if (until.ns() > 0 && !until.is_never()) patience = remaining(until, now());
+    const auto n = wire::detail::sys::call("epoll_pwait2", [&] {
+        return ::syscall(SYS_epoll_pwait2, epoll_, events.data(), events.size(),
+                         until.is_never() ? nullptr : &patience, nullptr, 0);
+    });
+    if (n < 0 && errno != EINTR) make("epoll_pwait2", -errno, "Linux 5.11 or later is needed");
+    for (std::ptrdiff_t i = 0; i < n; ++i)
+        on_event(events[static_cast<std::size_t>(i)].data.u64, events[static_cast<std::size_t>(i)].events);
+}
+
+void reactor_epoll::on_event(std::uint64_t tag, std::uint32_t events) noexcept {
+    if (tag == wakeup_tag) return;
+    fd_entry& e = entries_[static_cast<std::uint32_t>(tag)];
+    if (e.generation != tag >> 32) return;  // of a descriptor that is gone
+    if (e.foreign)
+        on_foreign_event(e, events);
+    else
+        on_owned_event(e, events);
+}
+
+void reactor_epoll::on_owned_event(fd_entry& e, std::uint32_t events) noexcept {
+    const auto note = [&](half h, std::uint32_t any, std::uint32_t ends) {
+        if (!(events & any)) return;
+        e[h].ready = true;
+        if (events & ends) e[h].ended = true;
+        wire::detail::wake_first(e[h].waiters);
+    };
+    note(half::read, read_events, read_ends);
+    note(half::write, write_events, write_ends);
+}
+
+void reactor_epoll::on_foreign_event(fd_entry& e, std::uint32_t events) noexcept {
+    if (events & read_events) wire::detail::wake_all(e[half::read].waiters);
+    if (events & write_events) wire::detail::wake_all(e[half::write].waiters);
+    // The event has disarmed both directions. If it cannot be armed again the waiters look themselves.
+    if ((!e[half::read].waiters.empty() || !e[half::write].waiters.empty()) && arm_foreign(e) != 0)
+        for (auto& d : e.directions) wire::detail::wake_all(d.waiters);
+}
+
+std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
+                                       deadline until) noexcept {
+    if (!entry)
+        if (const int error = enrol(fd, entry)) return -error;
+    fd_entry& e = *entry;
+    const std::uint32_t generation = e.generation;
+    const char* const what = op.needs == half::read ? "a readable descriptor" : "a writable descriptor";
+    for (;;) {
+        if (!e[op.needs].worth_an_attempt()) {
+            fd_waiter me;
+            if (const int error = sleep(e, op.needs, me, what, until)) return -error;
+            // Closed after the wake-up: the number may be another descriptor's already.
+            if (e.generation != generation) return -EBADF;
+        }
+        const std::ptrdiff_t n = op.attempt(fd);
+        e.attempted(op, n);
+        if (n != -EAGAIN) return n;
+    }
+}
+
+int reactor_epoll::sleep(fd_entry& e, half h, fd_waiter& me, const char* what,
+                         deadline until) noexcept {
+    e[h].waiters.push_back(me);
+    ++waiting_;
+    const int outcome = wire::detail::park(what, until);
+    --waiting_;
+    return me.error ? me.error : outcome;
+}
+
+// Registers a descriptor of the library.
+int reactor_epoll::enrol(int fd, fd_entry*& entry) noexcept {
+    if (fd_entry* const stranger = entry_of(fd)) {
+        // Somebody else's descriptor had this number; it is closed, since the number is ours now.
+        if (stranger->foreign) give_up(*stranger);
+    }
+    fd_entry& e = new_entry(fd);
+    e.short_means_empty = is_tcp(fd);
+    const int error = control(
+        EPOLL_CTL_ADD, e, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET);
+    if (error) {
+        give_up(e);
+        return error;
+    }
+    entry = &e;
+    return 0;
+}
+
+void reactor_epoll::forget(fd_entry& e) noexcept {
+    control(EPOLL_CTL_DEL, e, 0);
+    give_up(e);
+}
+
+int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
+    if (fd < 0) return EBADF;
+    fd_entry*& known = entry_of(fd);
+    if (known && !known->foreign) return wait_owned(*known, h, until);
+    if (!known) {
+        fd_entry& fresh = new_entry(fd);  // before `known` is written: it may move
+        fresh.foreign = true;
+    }
+    fd_entry& e = *entry_of(fd);
+    fd_waiter me;
+    e[h].waiters.push_back(me);
+    if (const int error = arm_foreign(e)) return error == EPERM ? 0 : error;  // EPERM: a regular file
+    me.unlink();
+    return sleep(e, h, me, h == half::read ? "a readable descriptor" : "a writable descriptor", until);
+}
+
+int reactor_epoll::arm_foreign(fd_entry& e) noexcept {
+    std::uint32_t events = EPOLLONESHOT;
+    if (!e[half::read].waiters.empty()) events |= EPOLLIN | EPOLLRDHUP;
+    if (!e[half::write].waiters.empty()) events |= EPOLLOUT;
+    const int error = control(EPOLL_CTL_MOD, e, events);
+    if (error != ENOENT) return error;
+    ++e.generation;  // it is another file than last time
+    return control(EPOLL_CTL_ADD, e, events);
+}
+
+// A wait for a number that a descriptor of the library owns: its readiness may be out of date.
+int reactor_epoll::wait_owned(fd_entry& e, half h, deadline until) noexcept {
+    for (;;) {
+        pollfd now{.fd = e.fd,
+                   .events = static_cast<short>(h == half::read ? POLLIN : POLLOUT),
+                   .revents = 0};
+        const auto n = invoke("poll", [&] { return ::poll(&now, 1, 0); });
+        if (n != 0) {
+            wire::detail::wake_first(e[h].waiters);
+            return n > 0 ? wire::detail::check_cancelled() : static_cast<int>(-n);
+        }
+        e[h].ready = false;
+        fd_waiter me;
+        const std::uint32_t generation = e.generation;
+        if (const int error = sleep(e, h, me, "a descriptor", until)) return error;
+        if (e.generation != generation) return EBADF;
+    }
+}
+
+// Returns 0 or an errno.
+int reactor_epoll::control(int operation, fd_entry& e, std::uint32_t events) noexcept {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = std::uint64_t{e.generation} << 32 | e.index;
+    return static_cast<int>(
+        -invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, operation, e.fd, &event); }));
+}
+
+fd_entry*& reactor_epoll::entry_of(int fd) noexcept {
+    const auto n = static_cast<std::size_t>(fd);
+    if (n >= by_number_.size()) by_number_.resize(std::max<std::size_t>(n + 1, 2 * by_number_.size()));
+    return by_number_[n];
+}
+
+fd_entry& reactor_epoll::new_entry(int fd) noexcept {
+    if (!free_) {
+        fd_entry& fresh = entries_.emplace_back();
+        fresh.index = static_cast<std::uint32_t>(entries_.size() - 1);
+        fresh.home = this;
+        free_ = &fresh;
+    }
+    fd_entry& e = *std::exchange(free_, free_->next_free);
+    e.fd = fd;
+    e.foreign = e.short_means_empty = false;
+    for (auto& d : e.directions) d.ready = d.ended = false;
+    entry_of(fd) = &e;
+    return e;
+}
+
+void reactor_epoll::give_up(fd_entry& e) noexcept {
+    for (auto& d : e.directions) {
+        for (fd_waiter* w = d.waiters.next(nullptr); w; w = d.waiters.next(w)) w->error = EBADF;
+        wire::detail::wake_all(d.waiters);
+    }
+    if (entry_of(e.fd) == &e) entry_of(e.fd) = nullptr;
+    ++e.generation;
+    e.fd = -1;
+    e.next_free = free_;
+    free_ = &e;
+}
+
+}  // namespace wire::io::detail

@@ -1,0 +1,66 @@
+// The reactor's backend on epoll.
+//
+// Descriptors of the library are registered once, at their first wait, edge-triggered and for both
+// directions. An event sets the direction's sticky `ready`, which only an attempt that would have
+// blocked takes back; so an event that comes while its wire is busy is not lost. One waiter is woken
+// for each event; after its attempt it wakes the next if there may be more.
+//
+// A short transfer on a TCP socket also takes `ready` back, which saves the attempt that fails: an
+// edge follows when there is more. Three cases have no such edge (the peer's end, an error, urgent
+// data, where recv() stops short at the mark) and set `ended`, after which attempts are always made.
+//
+// Descriptors of others may be closed and their numbers used again without our knowledge. They are
+// armed for one event at every wait (EPOLLONESHOT); ENOENT then tells that it is another file.
+//
+// An event carries the index and generation of its record. The generation changes when the record is
+// given up, so an event that was fetched before and is looked at after is dropped.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "backend.hpp"
+
+namespace wire::io::detail {
+
+class reactor_epoll final : public backend {
+public:
+    reactor_epoll() = default;
+    ~reactor_epoll() override;
+
+    void bind() override;
+    void poll(deadline until) override;
+    void notify() noexcept override;
+    [[nodiscard]] bool armed() const noexcept override { return waiting_ > 0; }
+
+    std::ptrdiff_t complete(int fd, fd_entry*& entry, operation& op,
+                            deadline until) noexcept override;
+    int wait(int fd, half h, deadline until) noexcept override;
+    void forget(fd_entry& entry) noexcept override;
+    [[nodiscard]] std::string_view name() const noexcept override { return "epoll"; }
+
+private:
+    fd_entry& new_entry(int fd) noexcept;
+    void give_up(fd_entry& e) noexcept;
+    fd_entry*& entry_of(int fd) noexcept;
+    int control(int operation, fd_entry& e, std::uint32_t events) noexcept;
+
+    int enrol(int fd, fd_entry*& entry) noexcept;
+    int sleep(fd_entry& e, half h, fd_waiter& me, const char* what, deadline until) noexcept;
+    int arm_foreign(fd_entry& e) noexcept;
+    int wait_owned(fd_entry& e, half h, deadline until) noexcept;
+
+    void on_event(std::uint64_t tag, std::uint32_t events) noexcept;
+    void on_owned_event(fd_entry& e, std::uint32_t events) noexcept;
+    void on_foreign_event(fd_entry& e, std::uint32_t events) noexcept;
+
+    int epoll_ = -1;
+    int wakeup_ = -1;  // eventfd, edge-triggered: never read
+    std::size_t waiting_ = 0;
+    std::deque<fd_entry> entries_;
+    fd_entry* free_ = nullptr;
+    std::vector<fd_entry*> by_number_;
+};
+
+}  // namespace wire::io::detail

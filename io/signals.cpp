@@ -1,0 +1,43 @@
+#include <wire/signals.hpp>
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+
+#include <span>
+#include <system_error>
+
+#include "operation.hpp"
+#include "syscalls.hpp"
+
+namespace wire::io {
+
+signals::signals(std::initializer_list<int> numbers) {
+    sigset_t before;
+    sigset_t wanted;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &before);
+    ::sigemptyset(&wanted);
+    ::sigemptyset(&blocked_);
+    for (const int n : numbers) {
+        ::sigaddset(&wanted, n);
+        if (!::sigismember(&before, n)) ::sigaddset(&blocked_, n);
+    }
+    const auto fd = detail::invoke(
+        "signalfd", [&] { return ::signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC); });
+    if (fd < 0)
+        throw std::system_error(static_cast<int>(-fd), std::system_category(),
+                                "signalfd failed; raise the limit of open files (ulimit -n)");
+    fd_ = detail::descriptor(static_cast<int>(fd));
+    ::pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
+}
+
+signals::~signals() { ::pthread_sigmask(SIG_UNBLOCK, &blocked_, nullptr); }
+
+result<int> signals::wait(deadline until) noexcept {
+    signalfd_siginfo info{};
+    auto op = detail::operation::read(std::as_writable_bytes(std::span(&info, 1)));
+    const std::ptrdiff_t n = fd_.perform(op, until);
+    if (n < 0) return failure{static_cast<int>(-n)};
+    return static_cast<int>(info.ssi_signo);
+}
+
+}  // namespace wire::io

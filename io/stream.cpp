@@ -1,0 +1,169 @@
+#include <wire/stream.hpp>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "operation.hpp"
+#include "socket.hpp"
+#include "syscalls.hpp"
+
+namespace wire::io {
+namespace {
+
+using detail::invoke;
+using detail::operation;
+
+constexpr std::size_t buffers_max = 1024;  // IOV_MAX
+
+result<std::size_t> to_size(std::ptrdiff_t n) noexcept {
+    if (n < 0) return failure{static_cast<int>(-n)};
+    return static_cast<std::size_t>(n);
+}
+
+// Skips `n` bytes of `buffers`; returns what is left, without empty elements in front.
+std::span<iovec> skip_bytes(std::span<iovec> buffers, std::size_t n) noexcept {
+    while (!buffers.empty() && n >= buffers.front().iov_len) {
+        n -= std::exchange(buffers.front().iov_len, 0);
+        buffers = buffers.subspan(1);
+    }
+    if (!buffers.empty()) {
+        buffers.front().iov_base = static_cast<std::byte*>(buffers.front().iov_base) + n;
+        buffers.front().iov_len -= n;
+    }
+    return buffers;
+}
+
+}  // namespace
+
+result<stream> stream::adopt(int fd) noexcept {
+    auto owned = detail::adopt_socket(fd);
+    if (!owned) return failure{owned.code()};
+    return stream(*std::move(owned));
+}
+
+result<std::size_t> stream::read(std::span<std::byte> buffer, deadline until) noexcept {
+    auto op = operation::receive(buffer);
+    return to_size(fd_.perform(op, until));
+}
+
+result<std::size_t> stream::read(std::span<const iovec> buffers, deadline until) noexcept {
+    auto op = operation::receive(buffers.first(std::min(buffers.size(), buffers_max)));
+    return to_size(fd_.perform(op, until));
+}
+
+io_progress stream::read_at_least(std::span<std::byte> buffer, std::size_t least,
+                                  deadline until) noexcept {
+    WIRE_ASSERT(least <= buffer.size(), "read_at_least() of more than its buffer holds");
+    io_progress progress;
+    while (progress.done < least) {
+        const auto n = read(buffer.subspan(progress.done), until);
+        if (!n || *n == 0) {
+            progress.code = n ? ENODATA : n.code();
+            break;
+        }
+        progress.done += *n;
+    }
+    return progress;
+}
+
+result<std::size_t> stream::write(std::span<const std::byte> data, deadline until) noexcept {
+    auto op = operation::send(data);
+    return to_size(fd_.perform(op, until));
+}
+
+result<std::size_t> stream::write(std::span<const iovec> buffers, deadline until) noexcept {
+    auto op = operation::send(buffers.first(std::min(buffers.size(), buffers_max)));
+    return to_size(fd_.perform(op, until));
+}
+
+io_progress stream::write_all(std::span<const std::byte> data, deadline until) noexcept {
+    io_progress progress;
+    while (progress.done < data.size()) {
+        const auto n = write(data.subspan(progress.done), until);
+        if (!n) {
+            progress.code = n.code();
+            break;
+        }
+        progress.done += *n;
+    }
+    return progress;
+}
+
+io_progress stream::write_all(std::span<iovec> buffers, deadline until) noexcept {
+    io_progress progress;
+    for (auto rest = skip_bytes(buffers, 0); !rest.empty();) {
+        const auto n = write(std::span<const iovec>(rest), until);
+        if (!n) {
+            progress.code = n.code();
+            break;
+        }
+        progress.done += *n;
+        rest = skip_bytes(rest, *n);
+    }
+    return progress;
+}
+
+result<void> stream::shutdown(direction which) noexcept {
+    const int how = which == direction::read    ? SHUT_RD
+                    : which == direction::write ? SHUT_WR
+                                                : SHUT_RDWR;
+    return detail::outcome(invoke("shutdown", [&] { return ::shutdown(native_handle(), how); }));
+}
+
+result<void> stream::set_no_delay(bool on) noexcept {
+    return set_option(IPPROTO_TCP, TCP_NODELAY, on);
+}
+
+result<void> stream::set_option(int level, int name, int value) noexcept {
+    return detail::set_option(native_handle(), level, name, value);
+}
+
+result<address> stream::local_address() const noexcept {
+    return detail::address_of(native_handle(), "getsockname", &::getsockname);
+}
+
+result<address> stream::peer_address() const noexcept {
+    return detail::address_of(native_handle(), "getpeername", &::getpeername);
+}
+
+result<stream> connect(const address& to, deadline until) noexcept {
+    auto fd = detail::make_socket(to.family());
+    if (!fd) return failure{fd.code()};
+    auto op = operation::connect(to.raw(), to.length());
+    const std::ptrdiff_t n = fd->perform(op, until);
+    if (n < 0) return failure{static_cast<int>(-n)};
+    return stream(*std::move(fd));
+}
+
+result<stream> connect_tcp(std::string_view host, std::uint16_t port, deadline until) noexcept {
+    const auto to = address::ip(host, port);
+    if (!to) return failure{to.code()};
+    return connect(*to, until);
+}
+
+result<stream> connect_unix(std::string_view path, deadline until) noexcept {
+    const auto to = address::local(path);
+    if (!to) return failure{to.code()};
+    return connect(*to, until);
+}
+
+result<std::pair<stream, stream>> make_stream_pair() noexcept {
+    int fds[2];
+    const auto n = invoke("socketpair", [&] {
+        return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
+    });
+    if (n < 0) return failure{static_cast<int>(-n)};
+    detail::descriptor a(fds[0]);
+    detail::descriptor b(fds[1]);
+    auto first = stream::adopt(a.release());
+    if (!first) return failure{first.code()};
+    auto second = stream::adopt(b.release());
+    if (!second) return failure{second.code()};
+    return std::pair(*std::move(first), *std::move(second));
+}
+
+}  // namespace wire::io

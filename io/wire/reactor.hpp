@@ -1,0 +1,35 @@
+// The reactor: lets the wires of a runtime wait for file descriptors.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include <wire/runtime.hpp>
+
+namespace wire::io {
+
+namespace detail {
+class backend;
+}
+
+/// Where a runtime sleeps while its wires wait for descriptors. Make it after the runtime, on the
+/// same thread, and destroy it before. wire::run does both.
+class WIRE_API reactor {
+public:
+    /// Attaches to `rt`. Its kernel objects are made by the first run(), which throws
+    /// std::system_error if that fails.
+    explicit reactor(runtime& rt);
+    /// Cancels the runtime's wires and waits for them as ~runtime does: none may wait here after it.
+    ~reactor();
+    reactor(const reactor&) = delete;
+    reactor& operator=(const reactor&) = delete;
+
+    /// What it runs on: "epoll".
+    [[nodiscard]] std::string_view backend() const noexcept;
+
+private:
+    runtime& runtime_;
+    std::unique_ptr<detail::backend> backend_;
+};
+
+}  // namespace wire::io

@@ -1,0 +1,168 @@
+// The inbox: through it other threads hand work to a runtime and wake it.
+//
+// A list that any thread pushes onto and only the owner empties, whose head word also says whether
+// the owner sleeps. Source: R. K. Treiber, "Coping with parallelism", 1986 (the stack; without pop of
+// single elements there is no ABA).
+//
+//     head_ == null      nothing there, the owner is awake
+//     head_ == asleep    nothing there, the owner sleeps or is about to: whoever pushes wakes it
+//     head_ == closed    the runtime is gone, for ever
+//     head_ == node      newest first
+//
+// Wake-up protocol: one word, so there is no order between two to get wrong.
+//
+//   1. The owner, finding nothing to do, changes null -> asleep. If that fails something has been
+//      pushed: it does not sleep.
+//   2. A producer changes asleep -> node, and by that owes the owner one wake-up: exactly one
+//      producer does, however many push.
+//   3. The owner, woken for whatever reason, takes the head. If it still reads asleep, nobody owes a
+//      wake-up. If not, one is owed: it counts that (owed_), and the producer counts it when its
+//      notify() has returned (paid_). What notify() touches is destroyed only when the counts agree.
+//
+// Why a compare-exchange loop and not one exchange: with an exchange the list is broken until the
+// producer has written its link. A producer that is preempted there would hold up the whole runtime.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace wire::detail {
+
+class scheduler;
+
+/// What lies in an inbox. The owner calls run() on its own thread, with nullptr for `on` if the
+/// runtime ends without opening it; the node may be freed in it.
+struct inbox_node {
+    using callback = void (*)(inbox_node& self, scheduler* on);
+    explicit inbox_node(callback r) noexcept : run(r) {}
+
+    callback run;
+    inbox_node* next = nullptr;  // written by the producer before the push, then by the owner
+};
+
+template <class Sync>
+class basic_inbox {
+public:
+    enum class push_result { pushed, owner_sleeps, closed };
+
+    basic_inbox() = default;
+    basic_inbox(const basic_inbox&) = delete;
+    basic_inbox& operator=(const basic_inbox&) = delete;
+
+    /// Adds `node`. `owner_sleeps`: the caller must wake the owner and then call paid(). `closed`:
+    /// the node stays the caller's. Any thread; lock-free.
+    push_result push(inbox_node& node) noexcept {
+        inbox_node* old = head_.load(std::memory_order_relaxed);
+        do {
+            if (old == closed()) return push_result::closed;
+            node.next = old == asleep() ? nullptr : old;
+            // [P] acq_rel: the node and what it carries are visible to the owner, pairs with [T];
+            // and whom to notify is visible to us, pairs with [Z].
+        } while (!head_.compare_exchange_weak(old, &node, std::memory_order_acq_rel,
+                                              std::memory_order_relaxed));
+        return old == asleep() ? push_result::owner_sleeps : push_result::pushed;
+    }
+
+    /// The wake-up that push() asked for has been given; the caller touches the owner no more.
+    void paid() noexcept {
+        // [W] release: notify() is over. Pairs with [S].
+        paid_.fetch_add(1, std::memory_order_release);
+    }
+
+    /// Whether there is something to take. Owner only; one load.
+    [[nodiscard]] bool any() const noexcept {
+        return head_.load(std::memory_order_relaxed) != nullptr;
+    }
+
+    /// Whether close() has been called. Any thread.
+    [[nodiscard]] bool is_closed() const noexcept {
+        return head_.load(std::memory_order_relaxed) == closed();
+    }
+
+    /// Takes everything, oldest first; nullptr if nothing. Owner only.
+    inbox_node* take_all() noexcept {
+        // [T] acquire: sees what the producers wrote before [P]. Pairs with [P].
+        return reversed(head_.exchange(nullptr, std::memory_order_acquire));
+    }
+
+    /// Announces that the owner goes to sleep; false if something is there. Owner only.
+    bool try_sleep() noexcept {
+        inbox_node* expected = nullptr;
+        // [Z] release: whom to notify is visible to the producer that finds us asleep. Pairs with [P].
+        return head_.compare_exchange_strong(expected, asleep(), std::memory_order_release,
+                                             std::memory_order_relaxed);
+    }
+
+    /// After a successful try_sleep() and the sleep: takes everything, oldest first. Owner only.
+    inbox_node* wake_up() noexcept {
+        // [T'] acquire: as [T]. Pairs with [P].
+        inbox_node* const taken = head_.exchange(nullptr, std::memory_order_acquire);
+        if (taken == asleep()) return nullptr;
+        ++owed_;
+        return reversed(taken);
+    }
+
+    /// Waits until every owed wake-up has been given: nobody is inside notify() any more. Owner only,
+    /// while awake.
+    void settle() noexcept {
+        // [S] acquire: whatever notify() did is over. Pairs with [W].
+        while (paid_.load(std::memory_order_acquire) != owed_) Sync::pause();
+    }
+
+    /// Refuses all further pushes; returns what was there, oldest first. Owner only, while awake.
+    inbox_node* close() noexcept {
+        // [C] acquire: as [T]. Pairs with [P].
+        return reversed(head_.exchange(closed(), std::memory_order_acquire));
+    }
+
+private:
+    static inbox_node* asleep() noexcept { return reinterpret_cast<inbox_node*>(1); }
+    static inbox_node* closed() noexcept { return reinterpret_cast<inbox_node*>(2); }
+
+    static inbox_node* reversed(inbox_node* newest) noexcept {
+        inbox_node* oldest = nullptr;
+        while (newest) {
+            inbox_node* const older = newest->next;
+            newest->next = oldest;
+            oldest = newest;
+            newest = older;
+        }
+        return oldest;
+    }
+
+    typename Sync::template atomic<inbox_node*> head_{nullptr};
+    typename Sync::template atomic<std::uint64_t> paid_{0};
+    std::uint64_t owed_ = 0;  // the owner's
+};
+
+/// A request to resume the wire with a certain id, which any number of threads may make at once:
+/// they share one node. Ids grow, so a request for a newer wire replaces one for an older, which has
+/// ended.
+template <class Sync>
+class basic_resume_request : public inbox_node {
+public:
+    using inbox_node::inbox_node;
+
+    /// Asks for `id`. True: the caller must push this node; false: it is on its way. Any thread.
+    bool ask(std::uint64_t id) noexcept {
+        std::uint64_t old = wanted_.load(std::memory_order_relaxed);
+        do {
+            if (old > id) return false;
+            // [A] release: what the caller did before is visible to the resumed wire, also if
+            // another thread pushes the node. Pairs with [G].
+        } while (!wanted_.compare_exchange_weak(old, id, std::memory_order_release,
+                                                std::memory_order_relaxed));
+        return old == 0;
+    }
+
+    /// The id asked for; the node may be pushed again from here on. Owner only.
+    std::uint64_t take() noexcept {
+        // [G] acquire: as said at [A]. Pairs with [A].
+        return wanted_.exchange(0, std::memory_order_acquire);
+    }
+
+private:
+    typename Sync::template atomic<std::uint64_t> wanted_{0};
+};
+
+}  // namespace wire::detail

@@ -1,0 +1,230 @@
+// The scheduler's own flow: serving, sleeping, ending.
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+
+#include "cycles.hpp"
+#include "scheduler.hpp"
+#include <wire/diagnostics.hpp>
+#include <wire/fault_report.hpp>
+
+namespace wire::detail {
+namespace {
+
+constexpr std::int64_t slice_ns = 20'000;
+constexpr std::int64_t calibration_ns = 1'000'000;
+constexpr std::size_t trims_per_sleep = 64;
+
+bool find_running_wire(fault_subject& subject) noexcept {
+    const scheduler* const s = current_scheduler;
+    if (!s || !s->running()) return false;
+    const fiber& f = *s->running();
+    subject = {f.shown_name(), f.memory.base, f.memory.top, f.cache->guard()};
+    return true;
+}
+
+// While a runtime's loop is on the stack, it is the current one of its thread.
+class current_guard {
+public:
+    explicit current_guard(scheduler& s) noexcept {
+        WIRE_ASSERT(!current_scheduler,
+                    "run() while a runtime runs on this thread: a thread has one at a time");
+        current_scheduler = &s;
+    }
+    ~current_guard() { current_scheduler = nullptr; }
+    current_guard(const current_guard&) = delete;
+    current_guard& operator=(const current_guard&) = delete;
+};
+
+}  // namespace
+
+scheduler::~scheduler() {
+    for (inbox_node* n = shared_->inbox.close(); n;) std::exchange(n, n->next)->run(*n, nullptr);
+    while (unopened_) {
+        inbox_node& n = *std::exchange(unopened_, unopened_->next);
+        n.run(n, nullptr);
+    }
+    shared_->inbox.settle();
+    bury_shadows();
+    WIRE_ASSERT(used_ == live_,
+                "a handle outlives its runtime: join, detach or destroy it before");
+    shared_->drop_reference();
+}
+
+bool scheduler::on_own_thread() const noexcept {
+    return thread_id_ == std::thread::id{} || thread_id_ == std::this_thread::get_id();
+}
+
+void scheduler::bind() {
+    WIRE_ASSERT(on_own_thread(), "a runtime belongs to the thread of its first run()");
+    if (thread_id_ == std::thread::id{}) {
+        thread_id_ = std::this_thread::get_id();
+        thread_ = find_thread_globals();
+        adopt_thread(main_);
+        set_fault_subject(&find_running_wire);
+    }
+    if (bound_poller_ == poller_) return;
+    poller_->bind();
+    bound_poller_ = poller_;
+}
+
+void scheduler::attach(poller* p) noexcept {
+    WIRE_ASSERT(on_own_thread(), "a poller is attached on the runtime's own thread");
+    shared_->inbox.settle();  // nobody is inside the old one's notify()
+    poller_ = p ? p : &futex_;
+    own_clock_ = poller_->has_clock();
+    shared_->sleeps_in = poller_;
+}
+
+result<void> scheduler::run() {
+    bind();
+    const current_guard guard(*this);
+    now_ = now();
+    for (;;) {
+        // relaxed: whoever set it has also put a node into the inbox.
+        if (shared_->stop.exchange(false, std::memory_order_relaxed)) return {};
+        if (!ready_.empty()) {
+            run_ready();
+            if (!ready_.empty()) serve();
+            continue;
+        }
+        if (shared_->inbox.any() || unopened_) {
+            open(shared_->inbox.take_all());
+            continue;
+        }
+        if (live_ == 0 && guards_ == 0) return {};
+        if (!can_be_woken()) {
+            report_deadlock();
+            return failure{EDEADLK};
+        }
+        block(never);
+    }
+}
+
+bool scheduler::run_once(std::chrono::nanoseconds budget) {
+    bind();
+    const current_guard guard(*this);
+    serve();
+    const deadline end = after_ns(budget.count());
+    while (!ready_.empty() && !shared_->stop.exchange(false, std::memory_order_relaxed)) {
+        run_ready();
+        if (now() >= end.ns()) break;
+        if (!ready_.empty()) serve();
+    }
+    return !ready_.empty() || shared_->inbox.any();
+}
+
+// Opens what other threads have sent, oldest first. If a node throws (no stack for its wire), it and
+// those after it are kept.
+void scheduler::open(inbox_node* oldest) {
+    inbox_node** end = &unopened_;
+    while (*end) end = &(*end)->next;
+    *end = oldest;
+    while (unopened_) {
+        inbox_node& n = *unopened_;
+        inbox_node* const next = n.next;  // the node may be pushed again, or freed, by its run()
+        n.run(n, this);
+        unopened_ = next;
+    }
+}
+
+void scheduler::serve() {
+    open(shared_->inbox.take_all());
+    if (poller_->armed()) poller_->poll(deadline::at_ns(0));
+    serve_timers();
+}
+
+void scheduler::serve_timers() noexcept {
+    now_ = now();
+    timers_.expire(now_);
+    served_at_ = cycles();
+    if (!own_clock_) calibrate(served_at_);
+}
+
+// How many cycles a slice has: learned from the first stretch of a millisecond.
+void scheduler::calibrate(std::uint64_t at) noexcept {
+    if (calibrated_ns_ == 0) {
+        calibrated_ns_ = now_;
+        calibrated_cycles_ = at;
+    } else if (calibrated_ns_ > 0 && now_ - calibrated_ns_ > calibration_ns) {
+        slice_ = (at - calibrated_cycles_) * static_cast<std::uint64_t>(slice_ns) /
+                 static_cast<std::uint64_t>(now_ - calibrated_ns_);
+        calibrated_ns_ = -1;
+    }
+}
+
+// Sleeps in the poller until a timer, an event, another thread's message or `limit`.
+void scheduler::block(deadline limit) {
+    default_stacks_.trim(trims_per_sleep);
+    for (auto& cache : other_stacks_) cache->trim(trims_per_sleep);
+
+    const deadline until = std::min(limit, deadline::at_ns(timers_.next_due()));
+    if (!shared_->inbox.try_sleep()) return;
+    try {
+        poller_->poll(until);
+    } catch (...) {
+        unopened_ = shared_->inbox.wake_up();
+        throw;
+    }
+    open(shared_->inbox.wake_up());
+    serve_timers();
+}
+
+bool scheduler::can_be_woken() const noexcept {
+    return timers_.armed() > 0 || guards_ > 0 || poller_->armed() ||
+           // relaxed: the last remote, when it goes, leaves a node in the inbox.
+           shared_->remotes.load(std::memory_order_relaxed) > 0;
+}
+
+void scheduler::cancel_all() noexcept {
+    shared_->wires.for_each([](fiber& f) {
+        if (f.state != fiber_state::finished) f.root.cancel();
+    });
+}
+
+void scheduler::drain() noexcept {
+    if (live_ == 0 && !shared_->inbox.any()) return;
+    closing_ = true;
+    try {
+        bind();
+        const current_guard guard(*this);
+        cancel_all();
+        const deadline limit = after_ns(drain_ns_);
+        do {
+            if (!ready_.empty()) run_ready();
+            serve();
+            if (ready_.empty() && live_ > 0) {
+                if (!can_be_woken()) break;
+                block(limit);
+            }
+        } while (live_ > 0 && now_ < limit.ns());
+    } catch (const std::exception& e) {
+        report(diagnostic::straggler, "the end of a runtime was cut short: %s", e.what());
+    }
+    if (live_ > 0) report_stragglers();
+    closing_ = false;
+}
+
+void scheduler::report_deadlock() const noexcept {
+    report(diagnostic::deadlock,
+           "deadlock: %zu wires wait and no timer, fd, remote or guard can wake them", live_);
+    shared_->wires.for_each([this](const fiber& f) {
+        if (f.state != fiber_state::waiting) return;
+        report(diagnostic::deadlock, "  wire %llu \"%s\" waits for %s for %.3f ms",
+               static_cast<unsigned long long>(f.id), f.shown_name(), f.waits_for,
+               static_cast<double>(now() - f.since) / 1e6);
+    });
+}
+
+void scheduler::report_stragglers() const noexcept {
+    shared_->wires.for_each([](const fiber& f) {
+        if (f.state == fiber_state::finished) return;
+        report(diagnostic::straggler,
+               "wire %llu \"%s\" did not end when its runtime did and is abandoned; it %s%s",
+               static_cast<unsigned long long>(f.id), f.shown_name(),
+               f.state == fiber_state::waiting ? "waits for " : "keeps running",
+               f.state == fiber_state::waiting ? f.waits_for : "");
+    });
+}
+
+}  // namespace wire::detail

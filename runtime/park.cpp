@@ -1,0 +1,104 @@
+#include <wire/detail/park.hpp>
+
+#include <cerrno>
+
+#include "scheduler.hpp"
+#include <wire/this_wire.hpp>
+
+namespace wire {
+namespace detail {
+namespace {
+
+void on_timeout(timer& t) noexcept {
+    fiber& f = *static_cast<park_timer&>(t).owner;
+    if (f.state != fiber_state::waiting) return;  // woken in the same turn: the wake-up wins
+    f.outcome = ETIMEDOUT;
+    f.home->make_ready(f);
+}
+
+}  // namespace
+
+park_timer::park_timer(fiber& f) noexcept : timer(&on_timeout), owner(&f) {}
+
+fiber& running_fiber(const char* sentence) noexcept { return *on_wire(sentence).running(); }
+
+int park(const char* what, deadline until) noexcept {
+    return on_wire("only a wire can wait: call this from a wire").park(what, until);
+}
+
+bool wake(waiter& w) noexcept {
+    fiber& f = *w.who;
+    if (f.state != fiber_state::waiting) return false;
+    f.home->make_ready(f);
+    return true;
+}
+
+int check_cancelled() noexcept {
+    return on_wire("this call may block: call it from a wire").running()->scope->cancelled
+               ? ECANCELED
+               : 0;
+}
+
+wire_ref scheduler::ref_of(const fiber& f) const noexcept {
+    wire_ref ref;
+    ref.owner_ = shared_;
+    ref.slot_ = f.slot;
+    ref.id_ = f.id;
+    return ref;
+}
+
+bool scheduler::resume(const wire_ref& ref) noexcept {
+    WIRE_ASSERT(ref.owner_ == shared_,
+                "resume() of a wire of another runtime: use the remote of its runtime");
+    fiber* const f = ref.slot_->wire;
+    if (!f || f->id != ref.id_ || f->state == fiber_state::finished) return false;
+    if (f->suspended && f->state == fiber_state::waiting)
+        make_ready(*f);
+    else
+        f->resumed = true;
+    return true;
+}
+
+}  // namespace detail
+
+void yield() noexcept { detail::on_wire("yield() outside a wire: call it from a wire").yield(); }
+
+result<void> sleep(deadline until) noexcept {
+    const int error = detail::park("sleep", until);
+    return to_result(error == ETIMEDOUT ? 0 : error);
+}
+
+result<void> suspend(deadline until) noexcept {
+    detail::fiber& self = detail::running_fiber("suspend() outside a wire: call it from a wire");
+    if (self.scope->cancelled) return failure{ECANCELED};
+    if (std::exchange(self.resumed, false)) return {};
+    self.suspended = true;
+    const int error = self.home->park("resume", until);
+    self.suspended = false;
+    return to_result(error);
+}
+
+bool resume(const wire_ref& wire) noexcept {
+    WIRE_ASSERT(wire.id() != 0, "resume() of an empty reference");
+    WIRE_ASSERT(detail::current_scheduler,
+                "resume() outside a runtime's thread: use remote::resume");
+    return detail::current_scheduler->resume(wire);
+}
+
+namespace this_wire {
+namespace {
+
+detail::fiber& self() noexcept {
+    return detail::running_fiber("wire::this_wire outside a wire: call it from a wire");
+}
+
+}  // namespace
+
+std::string_view name() noexcept { return self().shown_name(); }
+std::uint64_t id() noexcept { return self().id; }
+bool cancelled() noexcept { return self().scope->cancelled; }
+void*& slot() noexcept { return self().local; }
+wire_ref ref() noexcept { return self().home->ref_of(self()); }
+
+}  // namespace this_wire
+}  // namespace wire

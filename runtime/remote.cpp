@@ -1,0 +1,112 @@
+// What other threads do to a runtime.
+#include <wire/remote.hpp>
+
+#include "scheduler.hpp"
+
+namespace wire {
+namespace detail {
+namespace {
+
+void resume_wanted(inbox_node& node, scheduler* on) {
+    auto& slot = static_cast<wire_slot&>(node);
+    const std::uint64_t id = slot.take();
+    if (on && slot.wire && slot.wire->id == id) static_cast<void>(on->resume(on->ref_of(*slot.wire)));
+}
+
+void look_around(inbox_node& node, scheduler*) {
+    static_cast<shared_state::nudge_node&>(node).take();
+}
+
+// A wire on its way. The node owns the callable; the wire owns the node once there is a stack for it.
+struct parcel_node : inbox_node {
+    explicit parcel_node(std::unique_ptr<parcel> p) noexcept
+        : inbox_node(&deliver), content(std::move(p)) {}
+
+    static void deliver(inbox_node& node, scheduler* on) {
+        auto* const self = static_cast<parcel_node*>(&node);
+        if (!on) return delete self;
+        go_on(*on, {.name = "remote"}, [self] {
+            const std::unique_ptr<parcel_node> mine(self);
+            mine->content->run();
+        });
+    }
+
+    const std::unique_ptr<parcel> content;
+};
+
+}  // namespace
+
+wire_slot::wire_slot() noexcept : basic_resume_request(&resume_wanted) {}
+shared_state::nudge_node::nudge_node() noexcept : basic_resume_request(&look_around) {}
+
+void wire_table::reserve(std::size_t n) {
+    while (size_ < n) {
+        const std::size_t count = chunk_first << chunks_used_;
+        auto& chunk = chunks_[chunks_used_];
+        chunk = std::make_unique<wire_slot[]>(count);
+        ++chunks_used_;
+        size_ += count;
+        for (std::size_t i = count; i-- > 0;) give_back(chunk[i]);
+    }
+}
+
+bool shared_state::post(inbox_node& node) noexcept {
+    using outcome = basic_inbox<real_sync>::push_result;
+    switch (inbox.push(node)) {
+        case outcome::closed:
+            return false;
+        case outcome::owner_sleeps:
+            sleeps_in->notify();
+            inbox.paid();
+            return true;
+        default:
+            return true;
+    }
+}
+
+bool shared_state::nudge() noexcept {
+    return nudger.ask(1) ? post(nudger) : !inbox.is_closed();
+}
+
+void shared_state::drop_reference() noexcept {
+    // [D] acq_rel: everything done with this state happens before its end. Pairs with itself.
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+bool send_parcel(shared_state& to, std::unique_ptr<parcel> p) {
+    auto node = std::make_unique<parcel_node>(std::move(p));
+    if (!to.post(*node)) return false;
+    static_cast<void>(node.release());  // the runtime's now
+    return true;
+}
+
+}  // namespace detail
+
+remote::remote(detail::shared_state& state) noexcept : state_(&state) {
+    state_->references_.fetch_add(1, std::memory_order_relaxed);
+    state_->remotes.fetch_add(1, std::memory_order_relaxed);
+}
+
+remote::remote(const remote& other) noexcept : remote() {
+    if (other.state_) *this = remote(*other.state_);
+}
+
+remote::~remote() {
+    if (!state_) return;
+    // The last remote is gone: wires that hoped for it may be a deadlock now.
+    if (state_->remotes.fetch_sub(1, std::memory_order_relaxed) == 1) state_->nudge();
+    state_->drop_reference();
+}
+
+bool remote::resume(const wire_ref& wire) const noexcept {
+    WIRE_ASSERT(wire.owner_ == &checked(), "remote::resume() of a wire of another runtime");
+    detail::wire_slot& slot = *wire.slot_;
+    return slot.ask(wire.id()) ? state_->post(slot) : !state_->inbox.is_closed();
+}
+
+bool remote::stop() const noexcept {
+    checked().stop.store(true, std::memory_order_relaxed);
+    return state_->nudge();
+}
+
+}  // namespace wire

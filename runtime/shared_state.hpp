@@ -1,0 +1,90 @@
+// What a runtime shares with other threads. It lives as long as the runtime or a remote does.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "inbox.hpp"
+#include "sync.hpp"
+#include <wire/poller.hpp>
+
+namespace wire {
+class remote;
+}
+
+namespace wire::detail {
+
+struct fiber;
+class scheduler;
+
+/// A wire's entry in its runtime's table. Its address is stable, and outlives the wire.
+struct wire_slot : basic_resume_request<real_sync> {
+    wire_slot() noexcept;
+    fiber* wire = nullptr;  // nullptr: the slot is free
+    std::uint64_t id = 0;   // of the wire that has, or had last, the slot
+    wire_slot* next_free = nullptr;
+};
+
+/// All slots, in chunks that double in size and never move. Owner only.
+class wire_table {
+public:
+    /// Makes sure that n slots exist. Throws std::bad_alloc.
+    void reserve(std::size_t n);
+    wire_slot& take() noexcept {
+        wire_slot& s = *free_;
+        free_ = s.next_free;
+        return s;
+    }
+    void give_back(wire_slot& s) noexcept {
+        s.wire = nullptr;
+        s.next_free = free_;
+        free_ = &s;
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+    /// Calls `f` with every wire that exists.
+    template <class F>
+    void for_each(F f) const {
+        for (std::size_t c = 0; c < chunks_used_; ++c)
+            for (std::size_t i = 0; i < chunk_first << c; ++i)
+                if (fiber* const wire = chunks_[c][i].wire) f(*wire);
+    }
+
+private:
+    static constexpr std::size_t chunk_first = 64;
+    std::array<std::unique_ptr<wire_slot[]>, 40> chunks_;
+    std::size_t chunks_used_ = 0;
+    std::size_t size_ = 0;
+    wire_slot* free_ = nullptr;
+};
+
+struct shared_state {
+    /// Puts `node` into the inbox and wakes the runtime if it sleeps. False: the runtime is gone and
+    /// the node stays the caller's. Any thread.
+    bool post(inbox_node& node) noexcept;
+    /// Makes the runtime look around, once. False if it is gone. Any thread.
+    bool nudge() noexcept;
+    void drop_reference() noexcept;
+
+    basic_inbox<real_sync> inbox;
+    wire_table wires;
+    // Whom post() notifies. Written by the owner while awake and settled; the inbox publishes it.
+    poller* sleeps_in = nullptr;
+
+    // relaxed: the count is only compared, and the inbox orders what must be ordered.
+    std::atomic<std::uint32_t> remotes{0};
+    std::atomic<bool> stop{false};
+
+    struct nudge_node : basic_resume_request<real_sync> {
+        nudge_node() noexcept;
+    } nudger;
+
+private:
+    // The runtime and every remote hold one.
+    std::atomic<std::uint32_t> references_{1};
+    friend remote;
+};
+
+}  // namespace wire::detail

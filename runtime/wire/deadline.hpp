@@ -1,0 +1,65 @@
+// Deadlines: absolute points of the steady clock, the last parameter of every call that may block.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+#include <wire/config.hpp>
+
+namespace wire {
+
+/// A point in time until which a call may block. It can be computed once and handed to several
+/// calls, which then share the time.
+class deadline {
+public:
+    static constexpr std::int64_t never_ns = std::numeric_limits<std::int64_t>::max();
+
+    /// Never passes.
+    constexpr deadline() noexcept = default;
+    constexpr deadline(std::chrono::steady_clock::time_point at) noexcept
+        : ns_(at == std::chrono::steady_clock::time_point::max()
+                  ? never_ns
+                  : std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch())
+                        .count()) {}
+
+    /// From nanoseconds of std::chrono::steady_clock.
+    static constexpr deadline at_ns(std::int64_t ns) noexcept {
+        deadline d;
+        d.ns_ = ns;
+        return d;
+    }
+
+    [[nodiscard]] constexpr std::int64_t ns() const noexcept { return ns_; }
+    [[nodiscard]] constexpr bool is_never() const noexcept { return ns_ == never_ns; }
+    friend constexpr auto operator<=>(deadline, deadline) noexcept = default;
+
+private:
+    std::int64_t ns_ = never_ns;
+};
+
+/// The deadline that never passes.
+inline constexpr deadline never{};
+
+namespace detail {
+
+/// Nanoseconds of the steady clock; of the running runtime's poller if that has a clock of its own.
+WIRE_API std::int64_t now_ns() noexcept;
+/// now_ns() + delay, saturating. A negative delay is now.
+WIRE_API deadline after_ns(std::int64_t delay) noexcept;
+
+}  // namespace detail
+
+/// The deadline that passes `delay` from now. Saturates: an enormous delay is `never`, a negative
+/// one is now. Reads the clock (about 25 ns).
+template <class Rep, class Period>
+deadline within(std::chrono::duration<Rep, Period> delay) noexcept {
+    using nanoseconds = std::chrono::nanoseconds;
+    if (std::chrono::duration<double, std::nano>(delay).count() >=
+        static_cast<double>(deadline::never_ns))
+        return never;
+    if (delay <= delay.zero()) return detail::after_ns(0);
+    return detail::after_ns(std::chrono::duration_cast<nanoseconds>(delay).count());
+}
+
+}  // namespace wire

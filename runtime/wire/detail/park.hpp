@@ -1,0 +1,63 @@
+// The one blocking primitive. Everything that blocks a wire is built on it.
+//
+// A wire that must wait puts waiter nodes, which live in its frame, into the queues of the objects it
+// waits for, and parks. Whoever has something for it wakes one of its nodes. A park ends once: by the
+// first wake(), by its deadline, or by the cancellation of its scope; whoever comes later is told so
+// and must look for another waiter. Nothing here is shared between threads: other threads reach a
+// wire through its runtime's inbox.
+#pragma once
+
+#include <wire/deadline.hpp>
+#include <wire/detail/list.hpp>
+
+namespace wire::detail {
+
+struct fiber;
+
+/// The wire that runs on this thread; asserts that there is one.
+WIRE_API fiber& running_fiber(const char* sentence) noexcept;
+
+/// The running wire's place in the queue of an object. Leaves the queue when it goes out of scope.
+struct waiter : link {
+    waiter() noexcept : who(&running_fiber("only a wire can wait here: call this from a wire")) {}
+    ~waiter() {
+        if (linked()) unlink();
+    }
+    fiber* const who;
+};
+
+/// Suspends the running wire until wake(), `until` or cancellation. `what` says in reports what it
+/// waits for; it must be a literal.
+///
+/// Returns 0 if it was woken, ETIMEDOUT, or ECANCELED (also at once, if the scope is cancelled
+/// already). The caller's waiters are still linked unless whoever woke it took them out.
+WIRE_API int park(const char* what, deadline until) noexcept;
+
+/// Ends the park of `w`'s wire and makes it ready. Returns false if that park is over: then nothing
+/// may be handed to it. Never runs the wire. Must be called on the wire's own thread.
+WIRE_API bool wake(waiter& w) noexcept;
+
+/// Wakes the longest-waiting wire of a queue whose park is not over; nullptr if there is none. The
+/// waiter is out of the queue then.
+template <class Waiter>
+Waiter* wake_first(list<Waiter>& queue) noexcept {
+    while (!queue.empty()) {
+        Waiter& w = queue.front();
+        w.unlink();
+        if (wake(w)) return &w;
+    }
+    return nullptr;
+}
+
+/// Wakes every wire of a queue.
+template <class Waiter>
+void wake_all(list<Waiter>& queue) noexcept {
+    while (wake_first(queue)) {
+    }
+}
+
+/// ECANCELED if the running wire's innermost scope is cancelled, else 0. Each call that may block
+/// asks on entry, also when it could do without blocking.
+WIRE_API int check_cancelled() noexcept;
+
+}  // namespace wire::detail

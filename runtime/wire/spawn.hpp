@@ -1,0 +1,256 @@
+// Starting wires: go, spawn, and the handle that waits for one.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <wire/deadline.hpp>
+#include <wire/result.hpp>
+#include <wire/this_wire.hpp>
+
+namespace wire {
+
+/// How a wire is started.
+struct spawn_options {
+    std::string_view name = {};  ///< copied; the first 31 characters count
+    std::size_t stack = 0;       ///< bytes, rounded up to a power of two; 0: the runtime's default
+};
+
+namespace detail {
+
+struct fiber;
+class scheduler;
+
+/// What the runtime needs to know of a callable that will live at the top of its wire's stack.
+struct task_shape {
+    std::size_t size;
+    std::size_t alignment;
+    void (*construct)(void* task, void* from);
+    void (*run)(void* task);                // on the wire; destroys the callable, may throw
+    void (*drop_result)(void*) noexcept;    // destroys a result that nobody took; may be nullptr
+    bool joinable;
+};
+
+/// A callable with its arguments, and later its result.
+template <class Bound, class R>
+class task {
+public:
+    explicit task(Bound&& bound) : bound_(std::move(bound)) {}
+    ~task() {}
+
+    static void construct(void* at, void* from) { ::new (at) task(std::move(*static_cast<Bound*>(from))); }
+
+    static void run(void* at) {
+        task& self = *static_cast<task*>(at);
+        struct destroy_callable {
+            Bound* bound;
+            ~destroy_callable() { std::destroy_at(bound); }
+        };
+        if constexpr (std::is_void_v<R>) {
+            destroy_callable guard{&self.bound_};
+            self.bound_();
+        } else {
+            // The result is made beside the callable, never over it.
+            destroy_callable guard{&self.bound_};
+            ::new (static_cast<void*>(&self.value_)) R(self.bound_());
+        }
+    }
+
+    static void drop_result(void* at) noexcept {
+        if constexpr (!std::is_void_v<R>) std::destroy_at(&static_cast<task*>(at)->value_);
+    }
+
+    static constexpr task_shape shape(bool joinable) {
+        return {sizeof(task),
+                alignof(task),
+                &construct,
+                &run,
+                std::is_trivially_destructible_v<R> || std::is_void_v<R> ? nullptr : &drop_result,
+                joinable};
+    }
+
+    auto& value() noexcept { return value_; }
+
+private:
+    struct nothing {};
+    union {
+        Bound bound_;
+    };
+    union {
+        std::conditional_t<std::is_void_v<R>, nothing, R> value_;
+    };
+};
+
+template <class F, class... Args>
+auto bind_call(F&& f, Args&&... args) {
+    using result_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+    if constexpr (sizeof...(Args) == 0) {
+        return [fn = std::forward<F>(f)]() mutable -> result_type { return std::invoke(std::move(fn)); };
+    } else {
+        return [fn = std::forward<F>(f),
+                all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable -> result_type {
+            return std::apply(std::move(fn), std::move(all));
+        };
+    }
+}
+
+template <class F, class... Args>
+using call_result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+
+/// The scheduler of the running wire; asserts that there is one.
+WIRE_API scheduler& running_scheduler(const char* sentence) noexcept;
+
+/// Starts a wire on `where`; throws std::system_error if there is no stack for it.
+WIRE_API fiber& start(scheduler& where, const spawn_options& options, const task_shape& shape,
+                      void* from);
+
+/// Returns 0, ETIMEDOUT or ECANCELED. If the wire threw: reclaims it, clears `f` and rethrows.
+WIRE_API int join(fiber*& f, deadline until);
+WIRE_API bool has_finished(const fiber& f) noexcept;
+WIRE_API void* task_of(fiber& f) noexcept;
+WIRE_API void cancel_wire(fiber& f) noexcept;
+WIRE_API void reclaim(fiber& f) noexcept;       // after join: its stack may be used again
+WIRE_API void let_go(fiber& f) noexcept;        // detach
+WIRE_API void end_wire(fiber& f) noexcept;      // a handle dies: cancel, join shielded, reclaim
+WIRE_API wire_ref ref_of(fiber& f) noexcept;
+
+template <class R, class Bound>
+fiber& start_task(scheduler& where, const spawn_options& options, bool joinable, Bound bound) {
+    return start(where, options, task<Bound, R>::shape(joinable), &bound);
+}
+
+}  // namespace detail
+
+/// The owner of a started wire, which can wait for its result. Movable; belongs to the runtime of the
+/// wire that made it. The destructor cancels an unfinished wire and waits for it, shielded from
+/// cancellation; outside a wire it asserts that the wire has finished.
+template <class R>
+class [[nodiscard]] handle {
+public:
+    handle() noexcept = default;
+    handle(handle&& other) noexcept
+        : fiber_(std::exchange(other.fiber_, nullptr)), value_(other.value_) {}
+    handle& operator=(handle&& other) noexcept {
+        handle old(std::move(*this));
+        fiber_ = std::exchange(other.fiber_, nullptr);
+        value_ = other.value_;
+        return *this;
+    }
+    ~handle() {
+        if (fiber_) detail::end_wire(*fiber_);
+    }
+
+    /// Whether this is a handle of a wire that has been neither joined nor detached.
+    [[nodiscard]] bool joinable() const noexcept { return fiber_ != nullptr; }
+    /// Whether the wire has ended: join() will not block.
+    [[nodiscard]] bool finished() const noexcept { return detail::has_finished(checked()); }
+
+    /// Waits until the wire ends and returns what it returned; rethrows what it threw. Fails with
+    /// ETIMEDOUT or ECANCELED and stays joinable then. A wire that has ended can be joined from
+    /// anywhere on its thread; waiting needs a wire.
+    result<R> join(deadline until = never) {
+        checked();
+        if (const int error = detail::join(fiber_, until)) return failure{error};
+        struct reclaim_later {
+            detail::fiber& f;
+            ~reclaim_later() { detail::reclaim(f); }  // also destroys the value that is left
+        } const guard{*std::exchange(fiber_, nullptr)};
+        if constexpr (std::is_void_v<R>)
+            return {};
+        else
+            return result<R>(std::move(*value_(guard.f)));
+    }
+
+    /// Cancels the wire: its blocking calls fail with ECANCELED from now on. Never suspends.
+    void cancel() noexcept { detail::cancel_wire(checked()); }
+    /// Gives the wire up: it runs on, its result is dropped, its exception ends the program.
+    void detach() noexcept {
+        detail::fiber& f = checked();
+        fiber_ = nullptr;
+        detail::let_go(f);
+    }
+    /// A reference for resume(), which stays safe after the wire has ended.
+    [[nodiscard]] wire_ref ref() const noexcept { return detail::ref_of(checked()); }
+
+private:
+    template <class F, class... Args>
+    friend auto spawn_on(detail::scheduler&, const spawn_options&, F&&, Args&&...);
+    using value_fn = std::add_pointer_t<R> (*)(detail::fiber&);
+
+    handle(detail::fiber& f, value_fn value) noexcept : fiber_(&f), value_(value) {}
+
+    detail::fiber& checked() const noexcept {
+        WIRE_ASSERT(fiber_, "this handle has no wire: it was joined, detached or moved from");
+        return *fiber_;
+    }
+
+    detail::fiber* fiber_ = nullptr;
+    value_fn value_ = nullptr;
+};
+
+/// Starts `fn(args...)` on the runtime behind `where`. For runtime's members; use spawn().
+template <class F, class... Args>
+auto spawn_on(detail::scheduler& where, const spawn_options& options, F&& fn, Args&&... args) {
+    using R = detail::call_result<F, Args...>;
+    static_assert(!std::is_reference_v<R>, "return a pointer: the result outlives the wire's frame");
+    auto bound = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
+    using task = detail::task<decltype(bound), R>;
+    detail::fiber& f = detail::start_task<R>(where, options, true, std::move(bound));
+    return handle<R>(f, [](detail::fiber& g) -> std::add_pointer_t<R> {
+        if constexpr (std::is_void_v<R>)
+            return detail::task_of(g);
+        else
+            return &static_cast<task*>(detail::task_of(g))->value();
+    });
+}
+
+/// Starts `fn(args...)` on the runtime behind `where`. For runtime's members; use go().
+template <class F, class... Args>
+void go_on(detail::scheduler& where, const spawn_options& options, F&& fn, Args&&... args) {
+    detail::start_task<detail::call_result<F, Args...>>(
+        where, options, false,
+        detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
+}
+
+/// Starts a wire that runs `fn(args...)` and forgets it. The new wire becomes ready last; the caller
+/// runs on. The callable and copies of the arguments live on the wire's own stack: nothing is
+/// allocated while the runtime has a free stack. An exception that leaves the wire ends the program
+/// with the wire's name. Throws std::system_error if there is no memory for a stack. Call from a
+/// wire; from elsewhere use runtime::go or remote::go.
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+void go(F&& fn, Args&&... args) {
+    go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), {},
+          std::forward<F>(fn), std::forward<Args>(args)...);
+}
+/// The same with options first: `go({.name = "accept"}, fn)`.
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+void go(const spawn_options& options, F&& fn, Args&&... args) {
+    go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), options,
+          std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+/// Starts a wire that runs `fn(args...)`, as go() does, and returns the handle that joins it.
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+[[nodiscard]] auto spawn(F&& fn, Args&&... args) {
+    return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"), {},
+                    std::forward<F>(fn), std::forward<Args>(args)...);
+}
+/// The same with options first.
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+[[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
+    return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"),
+                    options, std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+}  // namespace wire

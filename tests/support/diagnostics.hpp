@@ -1,0 +1,60 @@
+// Catches the library's diagnostics while in scope.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <wire/diagnostics.hpp>
+
+namespace wire::test {
+
+class caught_diagnostics {
+public:
+    caught_diagnostics() {
+        lines().clear();
+        before_ = set_diagnostics_handler([](diagnostic kind, std::string_view text) noexcept {
+            const std::lock_guard guard(mutex());
+            lines().emplace_back(kind, text);
+        });
+    }
+    ~caught_diagnostics() { set_diagnostics_handler(before_); }
+    caught_diagnostics(const caught_diagnostics&) = delete;
+    caught_diagnostics& operator=(const caught_diagnostics&) = delete;
+
+    [[nodiscard]] std::size_t size() const { return of_all().size(); }
+
+    /// The texts of one kind, in order.
+    [[nodiscard]] std::vector<std::string> of(diagnostic kind) const {
+        std::vector<std::string> texts;
+        for (const auto& [k, text] : of_all())
+            if (k == kind) texts.push_back(text);
+        return texts;
+    }
+
+    /// Whether a line of that kind contains `text`.
+    [[nodiscard]] bool has(diagnostic kind, std::string_view text) const {
+        for (const auto& line : of(kind))
+            if (line.find(text) != std::string::npos) return true;
+        return false;
+    }
+
+private:
+    using line = std::pair<diagnostic, std::string>;
+    static std::mutex& mutex() {
+        static std::mutex m;
+        return m;
+    }
+    static std::vector<line>& lines() {
+        static std::vector<line> all;
+        return all;
+    }
+    static std::vector<line> of_all() {
+        const std::lock_guard guard(mutex());
+        return lines();
+    }
+    diagnostics_handler before_;
+};
+
+}  // namespace wire::test

@@ -1,0 +1,43 @@
+// What the test runs under. Some checks make no sense there, and say so when they are left out.
+#pragma once
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WIRE_TEST_ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define WIRE_TEST_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define WIRE_TEST_ASAN 1
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define WIRE_TEST_TSAN 1
+#endif
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+
+namespace wire::test {
+
+#if WIRE_TEST_ASAN
+inline constexpr bool under_asan = true;
+#else
+inline constexpr bool under_asan = false;
+#endif
+#if WIRE_TEST_TSAN
+inline constexpr bool under_tsan = true;
+#else
+inline constexpr bool under_tsan = false;
+#endif
+
+inline bool under_valgrind() noexcept {
+#ifdef RUNNING_ON_VALGRIND
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
+}
+
+}  // namespace wire::test
