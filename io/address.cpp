@@ -27,7 +27,8 @@ address address::from(const sockaddr* raw, socklen_t length) noexcept {
 
 result<address> address::ip(std::string_view host, std::uint16_t port) noexcept {
     char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1]{};
-    if (host.empty() || host.size() >= sizeof text) return failure{EINVAL};
+    if (host.empty() || host.size() >= sizeof text || host.find('\0') != host.npos)
+        return failure{EINVAL};
     std::memcpy(text, host.data(), host.size());
 
     sockaddr_in v4{};
@@ -62,7 +63,8 @@ result<address> address::local(std::string_view path) noexcept {
 }
 
 std::uint16_t address::port() const noexcept {
-    if (family() == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
+    if (family() == AF_INET)
+        return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
     if (family() == AF_INET6)
         return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
     return 0;
@@ -71,7 +73,8 @@ std::uint16_t address::port() const noexcept {
 std::string address::path() const {
     if (family() != AF_UNIX || length_ <= path_offset) return {};
     const auto* const un = reinterpret_cast<const sockaddr_un*>(&storage_);
-    if (un->sun_path[0] != '\0') return {un->sun_path, ::strnlen(un->sun_path, length_ - path_offset)};
+    if (un->sun_path[0] != '\0')
+        return {un->sun_path, ::strnlen(un->sun_path, length_ - path_offset)};
     std::string name(un->sun_path, length_ - path_offset);
     name[0] = '@';
     return name;

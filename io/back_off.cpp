@@ -47,6 +47,8 @@ int back_off::wait(int error, deadline until) noexcept {
     return outcome == ETIMEDOUT && next <= until ? 0 : outcome;
 }
 
-void retry_backed_off() noexcept { wire::detail::wake_all(waiting()); }
+void retry_backed_off() noexcept {
+    wire::detail::wake_all(waiting());
+}
 
 }  // namespace wire::io::detail

@@ -1,8 +1,8 @@
 // The contract between descriptors and whatever waits in the kernel for them.
 //
-// It is completion-style: a descriptor hands an operation over and gets its result, and how it comes
-// about is the backend's affair. Descriptors first attempt an operation themselves, so the calls here
-// are made only by a wire that is about to sleep.
+// It is completion-style: a descriptor hands an operation over and gets its result, and how it
+// comes about is the backend's affair. Descriptors first attempt an operation themselves, so the
+// calls here are made only by a wire that is about to sleep.
 #pragma once
 
 #include <cerrno>
@@ -10,10 +10,10 @@
 #include <cstdint>
 #include <string_view>
 
-#include "operation.hpp"
 #include <wire/deadline.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/poller.hpp>
+#include "operation.hpp"
 
 namespace wire::io::detail {
 
@@ -24,7 +24,8 @@ struct fd_waiter : wire::detail::waiter {
     int error = 0;  // EBADF: closed meanwhile; nothing of the descriptor may be touched
 };
 
-/// A backend's record of a descriptor. Its address is stable; it is used again for other descriptors.
+/// A backend's record of a descriptor. Its address is stable; it is used again for other
+/// descriptors.
 struct fd_entry {
     struct direction {
         wire::detail::list<fd_waiter> waiters;
@@ -37,7 +38,7 @@ struct fd_entry {
     int fd = -1;
     std::uint32_t generation = 0;  // counts the descriptors that this record has stood for
     std::uint32_t index = 0;
-    bool foreign = false;          // somebody else's number, armed for one event at each wait
+    bool foreign = false;            // somebody else's number, armed for one event at each wait
     bool short_means_empty = false;  // TCP: a short transfer shows that the direction is exhausted
     direction directions[2];
     backend* home = nullptr;

@@ -2,10 +2,10 @@
 
 #include <unistd.h>
 
-#include "backend.hpp"
-#include "back_off.hpp"
-#include "syscalls.hpp"
 #include <wire/this_wire.hpp>
+#include "back_off.hpp"
+#include "backend.hpp"
+#include "syscalls.hpp"
 
 namespace wire::io {
 namespace detail {
@@ -19,6 +19,7 @@ constexpr std::uint32_t streak_max = 64;
 std::ptrdiff_t descriptor::perform(operation& op, deadline until) noexcept {
     if (const int error = wire::detail::check_cancelled()) return -error;
     if (fd_ < 0) return -EBADF;
+    if (op.moves_nothing()) return 0;
     if (!entry_ || (*entry_)[op.needs].worth_an_attempt()) {
         const std::ptrdiff_t n = op.attempt(fd_);
         if (entry_) entry_->attempted(op, n);

@@ -18,9 +18,8 @@ std::ptrdiff_t connect_now(int fd, operation& op) noexcept {
     }
     int error = 0;
     socklen_t length = sizeof error;
-    const auto n = invoke("getsockopt", [&] {
-        return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-    });
+    const auto n = invoke("getsockopt",
+                          [&] { return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length); });
     return n < 0 ? n : -error;
 }
 
@@ -65,6 +64,19 @@ std::ptrdiff_t operation::attempt(int fd) noexcept {
             return invoke("read", [&] { return ::read(fd, data, size); });
     }
     return -EINVAL;
+}
+
+bool operation::moves_nothing() const noexcept {
+    switch (what) {
+        case kind::receive:
+        case kind::send:
+            return size == 0;
+        case kind::receive_vector:
+        case kind::send_vector:
+            return total(*this) == 0;
+        default:
+            return false;
+    }
 }
 
 bool operation::exhausts(std::ptrdiff_t n) const noexcept {

@@ -21,6 +21,8 @@ reactor::~reactor() {
     runtime_.attach(nullptr);
 }
 
-std::string_view reactor::backend() const noexcept { return backend_->name(); }
+std::string_view reactor::backend() const noexcept {
+    return backend_->name();
+}
 
 }  // namespace wire::io

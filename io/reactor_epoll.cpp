@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <new>
 #include <string>
 #include <system_error>
 
@@ -35,10 +36,15 @@ int make(const char* call, std::ptrdiff_t outcome, const char* fix) {
 bool is_tcp(int fd) noexcept {
     int protocol = 0;
     socklen_t length = sizeof protocol;
-    return invoke("getsockopt", [&] {
-               return ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length);
-           }) == 0 &&
+    return invoke("getsockopt",
+                  [&] { return ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length); }) ==
+               0 &&
            protocol == IPPROTO_TCP;
+}
+
+// What a waiting wire is said to wait for.
+const char* what(half h) noexcept {
+    return h == half::read ? "a readable descriptor" : "a writable descriptor";
 }
 
 timespec remaining(deadline until, std::int64_t now) noexcept {
@@ -60,14 +66,13 @@ void reactor_epoll::bind() {
         epoll_ = make("epoll_create1",
                       invoke("epoll_create1", [] { return ::epoll_create1(EPOLL_CLOEXEC); }), fix);
     if (wakeup_ >= 0) return;
-    const int fd = make("eventfd", invoke("eventfd", [] {
-                            return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-                        }),
-                        fix);
+    const int fd = make(
+        "eventfd", invoke("eventfd", [] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }), fix);
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = wakeup_tag;
-    const auto n = invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event); });
+    const auto n =
+        invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event); });
     if (n < 0) ::close(fd);
     make("epoll_ctl", n, "raise fs.epoll.max_user_watches");
     wakeup_ = fd;
@@ -89,7 +94,8 @@ void reactor_epoll::poll(deadline until) {
     });
     if (n < 0 && errno != EINTR) make("epoll_pwait2", -errno, "Linux 5.11 or later is needed");
     for (std::ptrdiff_t i = 0; i < n; ++i)
-        on_event(events[static_cast<std::size_t>(i)].data.u64, events[static_cast<std::size_t>(i)].events);
+        on_event(events[static_cast<std::size_t>(i)].data.u64,
+                 events[static_cast<std::size_t>(i)].events);
 }
 
 void reactor_epoll::on_event(std::uint64_t tag, std::uint32_t events) noexcept {
@@ -116,7 +122,8 @@ void reactor_epoll::on_owned_event(fd_entry& e, std::uint32_t events) noexcept {
 void reactor_epoll::on_foreign_event(fd_entry& e, std::uint32_t events) noexcept {
     if (events & read_events) wire::detail::wake_all(e[half::read].waiters);
     if (events & write_events) wire::detail::wake_all(e[half::write].waiters);
-    // The event has disarmed both directions. If it cannot be armed again the waiters look themselves.
+    // The event has disarmed both directions. If it cannot be armed again the waiters look
+    // themselves.
     if ((!e[half::read].waiters.empty() || !e[half::write].waiters.empty()) && arm_foreign(e) != 0)
         for (auto& d : e.directions) wire::detail::wake_all(d.waiters);
 }
@@ -127,11 +134,10 @@ std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
         if (const int error = enrol(fd, entry)) return -error;
     fd_entry& e = *entry;
     const std::uint32_t generation = e.generation;
-    const char* const what = op.needs == half::read ? "a readable descriptor" : "a writable descriptor";
     for (;;) {
         if (!e[op.needs].worth_an_attempt()) {
             fd_waiter me;
-            if (const int error = sleep(e, op.needs, me, what, until)) return -error;
+            if (const int error = sleep(e, op.needs, me, what(op.needs), until)) return -error;
             // Closed after the wake-up: the number may be another descriptor's already.
             if (e.generation != generation) return -EBADF;
         }
@@ -152,20 +158,18 @@ int reactor_epoll::sleep(fd_entry& e, half h, fd_waiter& me, const char* what,
 
 // Registers a descriptor of the library.
 int reactor_epoll::enrol(int fd, fd_entry*& entry) noexcept {
-    if (fd_entry* const stranger = entry_of(fd)) {
-        // Somebody else's descriptor had this number; it is closed, since the number is ours now.
-        if (stranger->foreign) give_up(*stranger);
-    }
-    fd_entry& e = new_entry(fd);
-    e.short_means_empty = is_tcp(fd);
-    const int error = control(
-        EPOLL_CTL_ADD, e, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET);
-    if (error) {
-        give_up(e);
-        return error;
-    }
-    entry = &e;
-    return 0;
+    // Somebody else's descriptor had this number; it is closed, since the number is ours now.
+    if (fd_entry* const stranger = entry_of(fd); stranger && stranger->foreign) give_up(*stranger);
+    fd_entry* const e = new_entry(fd);
+    if (!e) return ENOMEM;
+    e->short_means_empty = is_tcp(fd);
+    const int error =
+        control(EPOLL_CTL_ADD, *e, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET);
+    if (error)
+        give_up(*e);
+    else
+        entry = e;
+    return error;
 }
 
 void reactor_epoll::forget(fd_entry& e) noexcept {
@@ -175,18 +179,18 @@ void reactor_epoll::forget(fd_entry& e) noexcept {
 
 int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
     if (fd < 0) return EBADF;
-    fd_entry*& known = entry_of(fd);
-    if (known && !known->foreign) return wait_owned(*known, h, until);
-    if (!known) {
-        fd_entry& fresh = new_entry(fd);  // before `known` is written: it may move
-        fresh.foreign = true;
+    fd_entry* e = entry_of(fd);
+    if (e && !e->foreign) return wait_owned(*e, h, until);
+    if (!e) {
+        e = new_entry(fd);
+        if (!e) return ENOMEM;
+        e->foreign = true;
     }
-    fd_entry& e = *entry_of(fd);
     fd_waiter me;
-    e[h].waiters.push_back(me);
-    if (const int error = arm_foreign(e)) return error == EPERM ? 0 : error;  // EPERM: a regular file
+    (*e)[h].waiters.push_back(me);
+    if (const int error = arm_foreign(*e)) return error == EPERM ? 0 : error;  // a regular file
     me.unlink();
-    return sleep(e, h, me, h == half::read ? "a readable descriptor" : "a writable descriptor", until);
+    return sleep(*e, h, me, what(h), until);
 }
 
 int reactor_epoll::arm_foreign(fd_entry& e) noexcept {
@@ -213,7 +217,7 @@ int reactor_epoll::wait_owned(fd_entry& e, half h, deadline until) noexcept {
         e[h].ready = false;
         fd_waiter me;
         const std::uint32_t generation = e.generation;
-        if (const int error = sleep(e, h, me, "a descriptor", until)) return error;
+        if (const int error = sleep(e, h, me, what(h), until)) return error;
         if (e.generation != generation) return EBADF;
     }
 }
@@ -227,13 +231,15 @@ int reactor_epoll::control(int operation, fd_entry& e, std::uint32_t events) noe
         -invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, operation, e.fd, &event); }));
 }
 
-fd_entry*& reactor_epoll::entry_of(int fd) noexcept {
+fd_entry* reactor_epoll::entry_of(int fd) const noexcept {
     const auto n = static_cast<std::size_t>(fd);
-    if (n >= by_number_.size()) by_number_.resize(std::max<std::size_t>(n + 1, 2 * by_number_.size()));
-    return by_number_[n];
+    return n < by_number_.size() ? by_number_[n] : nullptr;
 }
 
-fd_entry& reactor_epoll::new_entry(int fd) noexcept {
+// A record for `fd`; nullptr if there is no memory for another.
+fd_entry* reactor_epoll::new_entry(int fd) noexcept try {
+    const auto n = static_cast<std::size_t>(fd);
+    if (n >= by_number_.size()) by_number_.resize(std::max(n + 1, 2 * by_number_.size()));
     if (!free_) {
         fd_entry& fresh = entries_.emplace_back();
         fresh.index = static_cast<std::uint32_t>(entries_.size() - 1);
@@ -244,8 +250,10 @@ fd_entry& reactor_epoll::new_entry(int fd) noexcept {
     e.fd = fd;
     e.foreign = e.short_means_empty = false;
     for (auto& d : e.directions) d.ready = d.ended = false;
-    entry_of(fd) = &e;
-    return e;
+    by_number_[n] = &e;
+    return &e;
+} catch (const std::bad_alloc&) {
+    return nullptr;
 }
 
 void reactor_epoll::give_up(fd_entry& e) noexcept {
@@ -253,7 +261,8 @@ void reactor_epoll::give_up(fd_entry& e) noexcept {
         for (fd_waiter* w = d.waiters.next(nullptr); w; w = d.waiters.next(w)) w->error = EBADF;
         wire::detail::wake_all(d.waiters);
     }
-    if (entry_of(e.fd) == &e) entry_of(e.fd) = nullptr;
+    auto& known = by_number_[static_cast<std::size_t>(e.fd)];
+    if (known == &e) known = nullptr;
     ++e.generation;
     e.fd = -1;
     e.next_free = free_;

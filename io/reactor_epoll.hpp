@@ -2,18 +2,19 @@
 //
 // Descriptors of the library are registered once, at their first wait, edge-triggered and for both
 // directions. An event sets the direction's sticky `ready`, which only an attempt that would have
-// blocked takes back; so an event that comes while its wire is busy is not lost. One waiter is woken
-// for each event; after its attempt it wakes the next if there may be more.
+// blocked takes back; so an event that comes while its wire is busy is not lost. One waiter is
+// woken for each event; after its attempt it wakes the next if there may be more.
 //
 // A short transfer on a TCP socket also takes `ready` back, which saves the attempt that fails: an
 // edge follows when there is more. Three cases have no such edge (the peer's end, an error, urgent
-// data, where recv() stops short at the mark) and set `ended`, after which attempts are always made.
+// data, where recv() stops short at the mark) and set `ended`, after which attempts are always
+// made.
 //
 // Descriptors of others may be closed and their numbers used again without our knowledge. They are
 // armed for one event at every wait (EPOLLONESHOT); ENOENT then tells that it is another file.
 //
-// An event carries the index and generation of its record. The generation changes when the record is
-// given up, so an event that was fetched before and is looked at after is dropped.
+// An event carries the index and generation of its record. The generation changes when the record
+// is given up, so an event that was fetched before and is looked at after is dropped.
 #pragma once
 
 #include <cstdint>
@@ -41,9 +42,9 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "epoll"; }
 
 private:
-    fd_entry& new_entry(int fd) noexcept;
+    fd_entry* new_entry(int fd) noexcept;
     void give_up(fd_entry& e) noexcept;
-    fd_entry*& entry_of(int fd) noexcept;
+    fd_entry* entry_of(int fd) const noexcept;
     int control(int operation, fd_entry& e, std::uint32_t events) noexcept;
 
     int enrol(int fd, fd_entry*& entry) noexcept;

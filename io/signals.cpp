@@ -30,7 +30,9 @@ signals::signals(std::initializer_list<int> numbers) {
     ::pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
 }
 
-signals::~signals() { ::pthread_sigmask(SIG_UNBLOCK, &blocked_, nullptr); }
+signals::~signals() {
+    ::pthread_sigmask(SIG_UNBLOCK, &blocked_, nullptr);
+}
 
 result<int> signals::wait(deadline until) noexcept {
     signalfd_siginfo info{};

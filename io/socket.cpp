@@ -16,8 +16,8 @@ result<descriptor> make_socket(int family) noexcept {
 result<descriptor> adopt_socket(int fd) noexcept {
     int type = 0;
     socklen_t length = sizeof type;
-    auto n = invoke("getsockopt",
-                    [&] { return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length); });
+    auto n =
+        invoke("getsockopt", [&] { return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length); });
     if (n == 0 && type != SOCK_STREAM) n = -EPROTOTYPE;
     if (n == 0) n = invoke("fcntl", [&] { return ::fcntl(fd, F_SETFD, FD_CLOEXEC); });
     if (n == 0) n = invoke("fcntl", [&] { return ::fcntl(fd, F_GETFL); });
@@ -30,8 +30,8 @@ result<descriptor> adopt_socket(int fd) noexcept {
 }
 
 result<void> set_option(int fd, int level, int name, int value) noexcept {
-    return outcome(invoke(
-        "setsockopt", [&] { return ::setsockopt(fd, level, name, &value, sizeof value); }));
+    return outcome(
+        invoke("setsockopt", [&] { return ::setsockopt(fd, level, name, &value, sizeof value); }));
 }
 
 result<address> address_of(int fd, const char* name,

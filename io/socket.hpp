@@ -21,6 +21,7 @@ result<descriptor> make_socket(int family) noexcept;
 result<descriptor> adopt_socket(int fd) noexcept;
 result<void> set_option(int fd, int level, int name, int value) noexcept;
 /// What getsockname or getpeername say.
-result<address> address_of(int fd, const char* name, int (*call)(int, sockaddr*, socklen_t*)) noexcept;
+result<address> address_of(int fd, const char* name,
+                           int (*call)(int, sockaddr*, socklen_t*)) noexcept;
 
 }  // namespace wire::io::detail

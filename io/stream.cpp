@@ -157,13 +157,7 @@ result<std::pair<stream, stream>> make_stream_pair() noexcept {
         return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
     });
     if (n < 0) return failure{static_cast<int>(-n)};
-    detail::descriptor a(fds[0]);
-    detail::descriptor b(fds[1]);
-    auto first = stream::adopt(a.release());
-    if (!first) return failure{first.code()};
-    auto second = stream::adopt(b.release());
-    if (!second) return failure{second.code()};
-    return std::pair(*std::move(first), *std::move(second));
+    return std::pair(stream(detail::descriptor(fds[0])), stream(detail::descriptor(fds[1])));
 }
 
 }  // namespace wire::io

@@ -1,5 +1,5 @@
-// The tree of scopes. A flag is written down the tree when something is cancelled, which is rare, so
-// that asking whether one is cancelled, which happens in every call that may block, is one load.
+// The tree of scopes. A flag is written down the tree when something is cancelled, which is rare,
+// so that asking whether one is cancelled, which happens in every call that may block, is one load.
 #include <wire/cancel.hpp>
 
 #include <cerrno>
@@ -19,7 +19,8 @@ void mark(cancel_node& node) noexcept {
     f.home->make_ready(f);
 }
 
-// The node after `n` in pre-order below `top`, leaving out what lies below n if `skip`, and shields.
+// The node after `n` in pre-order below `top`, leaving out what lies below n if `skip`, and
+// shields.
 cancel_node* next_below(cancel_node& top, cancel_node* n, bool skip) noexcept {
     cancel_node* next = skip ? nullptr : n->children.next(nullptr);
     while (!next && n != &top) {
@@ -89,6 +90,8 @@ shield::shield() noexcept {
     detail::enter_scope(node_);
 }
 
-shield::~shield() { detail::leave_scope(node_); }
+shield::~shield() {
+    detail::leave_scope(node_);
+}
 
 }  // namespace wire

@@ -1,10 +1,10 @@
 #include <chrono>
 #include <limits>
 
-#include "scheduler.hpp"
 #include <wire/deadline.hpp>
 #include <wire/poller.hpp>
 #include <wire/result.hpp>
+#include "scheduler.hpp"
 
 namespace wire {
 namespace {
@@ -19,7 +19,9 @@ std::int64_t steady_ns() noexcept {
 
 poller::~poller() = default;
 
-std::int64_t poller::now() const noexcept { return steady_ns(); }
+std::int64_t poller::now() const noexcept {
+    return steady_ns();
+}
 
 namespace detail {
 
@@ -28,7 +30,9 @@ std::int64_t now_ns() noexcept {
     return s ? s->now() : steady_ns();
 }
 
-poller& current_poller(const char* sentence) noexcept { return on_wire(sentence).sleeps_in(); }
+poller& current_poller(const char* sentence) noexcept {
+    return on_wire(sentence).sleeps_in();
+}
 
 deadline after_ns(std::int64_t delay) noexcept {
     const std::int64_t now = now_ns();
@@ -36,9 +40,13 @@ deadline after_ns(std::int64_t delay) noexcept {
     return deadline::at_ns(now + delay);
 }
 
-std::int64_t scheduler::now() const noexcept { return own_clock_ ? poller_->now() : steady_ns(); }
+std::int64_t scheduler::now() const noexcept {
+    return own_clock_ ? poller_->now() : steady_ns();
+}
 
-void throw_error(int code) { throw std::system_error(code, std::system_category()); }
+void throw_error(int code) {
+    throw std::system_error(code, std::system_category());
+}
 
 void futex_poller::poll(deadline until) {
     // [N] acquire: what the producer did before notify(). Pairs with [N'].

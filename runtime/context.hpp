@@ -1,27 +1,28 @@
 // The switch between wires: raw Boost.Context, and all that must change hands with the registers.
 // The only file that includes Boost.
 //
-// ontop_fcontext runs arrive() on the target's stack, and arrive() returns into the target by a real
-// `ret`. So the processor's return-address predictor stays in step: measured 5.5 ns a switch instead
-// of the 11.4 ns of jump_fcontext, and 7.4 instead of 47 when it happens four calls deep. For the same
-// reason there is one call site only: switch_to() is never inlined.
+// ontop_fcontext runs arrive() on the target's stack, and arrive() returns into the target by a
+// real `ret`. So the processor's return-address predictor stays in step: measured 5.5 ns a switch
+// instead of the 11.4 ns of jump_fcontext, and 7.4 instead of 47 when it happens four calls deep.
+// For the same reason there is one call site only: switch_to() is never inlined.
 //
 // What else belongs to a wire and is exchanged:
-//   - the C++ runtime's exception globals (16 bytes: caught exceptions, uncaught count). Boost before
+//   - the C++ runtime's exception globals (16 bytes: caught exceptions, uncaught count). Boost
+//   before
 //     1.88 leaves them with the thread, and two wires that yield inside a catch block would then
 //     rethrow each other's exception;
 //   - errno;
 //   - the shadow state of AddressSanitizer and ThreadSanitizer.
 #pragma once
 
+#include <cxxabi.h>
 #include <boost/context/detail/fcontext.hpp>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cxxabi.h>
 
-#include "sanitizers.hpp"
 #include <wire/config.hpp>
+#include "sanitizers.hpp"
 
 namespace wire::detail {
 
@@ -30,7 +31,9 @@ namespace bc = boost::context::detail;
 /// The exception globals of the Itanium C++ ABI: what __cxa_get_globals() points to.
 struct exception_globals {
     void* caught = nullptr;
-    std::uint64_t uncaught = 0;  // with its padding, so that 16 bytes are copied at once
+    // Twelve bytes are copied in two pieces: one load of sixteen would have to wait for the two
+    // stores that a fresh context has just been written with.
+    unsigned int uncaught = 0;
 };
 
 /// Where the calling thread keeps what a switch exchanges. Looked up once a thread: wires never
@@ -86,8 +89,6 @@ inline void make_context(context& c, std::byte* lowest, std::byte* top,
                          void (*entry)(bc::transfer_t)) noexcept {
     const auto size = static_cast<std::size_t>(top - lowest);
     c.at = bc::make_fcontext(top, size, entry);
-    c.exceptions = {};
-    c.error = 0;
 #if WIRE_ASAN
     __asan_unpoison_memory_region(lowest, size);
     c.lowest = lowest;

@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <cstring>
 
-#include "scheduler.hpp"
 #include <wire/diagnostics.hpp>
 #include <wire/spawn.hpp>
+#include "scheduler.hpp"
 
 namespace wire::detail {
 namespace {
@@ -34,7 +34,8 @@ void describe(std::exception_ptr thrown, char* text, std::size_t size) noexcept 
 [[noreturn]] void end_program(const fiber& f, std::exception_ptr thrown) noexcept {
     char what[256];
     describe(std::move(thrown), what, sizeof what);
-    std::fprintf(stderr, "wire: exception left the detached wire \"%s\": %s\n", f.shown_name(), what);
+    std::fprintf(stderr, "wire: exception left the detached wire \"%s\": %s\n", f.shown_name(),
+                 what);
     std::abort();
 }
 
@@ -50,6 +51,34 @@ void wire_main(bc::transfer_t) noexcept {
     }
     s.finish(f);
 }
+
+// A stack that goes back unless it is kept.
+class acquired_stack {
+public:
+    explicit acquired_stack(stack_cache& cache) : cache_(cache), memory_(cache.acquire()) {
+#if WIRE_ASAN
+        // What the last wire's frames have left marked.
+        __asan_unpoison_memory_region(memory_.base,
+                                      static_cast<std::size_t>(memory_.top - memory_.base));
+#endif
+    }
+    ~acquired_stack() {
+        if (memory_.base) cache_.release(memory_);
+    }
+    acquired_stack(const acquired_stack&) = delete;
+    acquired_stack& operator=(const acquired_stack&) = delete;
+
+    const stack* operator->() const noexcept {
+        return &memory_;
+    }
+    stack keep() noexcept {
+        return std::exchange(memory_, {});
+    }
+
+private:
+    stack_cache& cache_;
+    stack memory_;
+};
 
 void set_name(fiber& f, std::string_view name) noexcept {
     const std::size_t n = std::min(name.size(), f.name.size() - 1);
@@ -89,49 +118,31 @@ fiber& scheduler::start(const spawn_options& options, const task_shape& shape, v
     WIRE_ASSERT(this == current_scheduler || on_own_thread(),
                 "a wire is started on its runtime's own thread: from others use remote::go");
     make_room();
+    bury_shadows();
     stack_cache& cache = options.stack == 0 ? default_stacks_ : cache_of_size(options.stack);
     WIRE_ASSERT(shape.size <= cache.size() / 4,
                 "a wire's callable and arguments take more than a quarter of its stack");
-    bury_shadows();
-    struct stack_guard {
-        stack_cache& cache;
-        stack memory;
-        bool kept = false;
-        ~stack_guard() {
-            if (!kept) cache.release(memory);
-        }
-    } guard{cache, cache.acquire()};
-
-    std::byte* const block = place_below(guard.memory.top, sizeof(fiber), alignof(fiber));
-    std::byte* const task = place_below(block, shape.size, std::max<std::size_t>(shape.alignment, 16));
-#if WIRE_ASAN
-    __asan_unpoison_memory_region(guard.memory.base, guard.memory.top - guard.memory.base);
-#endif
+    acquired_stack memory(cache);
+    std::byte* const block = place_below(memory->top, sizeof(fiber), alignof(fiber));
+    std::byte* const task =
+        place_below(block, shape.size, std::max<std::size_t>(shape.alignment, 16));
     shape.construct(task, from);
-    guard.kept = true;
 
-    fiber& f = *::new (static_cast<void*>(block)) fiber;
-    f.home = this;
-    f.memory = guard.memory;
-    f.cache = &cache;
-    f.task = task;
-    f.run = shape.run;
-    f.drop_result = shape.drop_result;
-    f.detached = !shape.joinable;
-    f.id = ++last_id_;
-    f.root.owner = &f;
+    fiber& f = *::new (static_cast<void*>(block))
+                   fiber(*this, cache, memory.keep(), shape, task, ++last_id_);
     f.root.cancelled = closing_;
-    f.scope = &f.root;
     set_name(f, options.name);
-    make_context(f.ctx, guard.memory.base, task, &wire_main);
+    make_context(f.ctx, f.memory.base, task, &wire_main);
+    enlist(f);
+    return f;
+}
 
+void scheduler::enlist(fiber& f) noexcept {
     f.slot = &shared_->wires.take();
     f.slot->wire = &f;
-    f.slot->id = f.id;
     ++used_;
     ++live_;
     ready_.push(f);
-    return f;
 }
 
 // Runs on the wire that ends. Its stack may be handed out again from here on, but not before the
@@ -164,11 +175,13 @@ void scheduler::reclaim(fiber& f) noexcept {
     forget_context(f.ctx);
     stack_cache& cache = *f.cache;
     const stack memory = f.memory;
-    f.thrown = nullptr;  // nothing else in it has a destructor that does anything
+    if (f.thrown) f.thrown = nullptr;  // no other member has anything to destroy
     cache.release(memory);
 }
 
-scheduler& running_scheduler(const char* sentence) noexcept { return on_wire(sentence); }
+scheduler& running_scheduler(const char* sentence) noexcept {
+    return on_wire(sentence);
+}
 
 fiber& start(scheduler& where, const spawn_options& options, const task_shape& shape, void* from) {
     return where.start(options, shape, from);
@@ -198,13 +211,21 @@ int join(fiber*& f, deadline until) {
     return 0;
 }
 
-bool has_finished(const fiber& f) noexcept { return f.state == fiber_state::finished; }
-void* task_of(fiber& f) noexcept { return f.task; }
+bool has_finished(const fiber& f) noexcept {
+    return f.state == fiber_state::finished;
+}
+void* task_of(fiber& f) noexcept {
+    return f.task;
+}
 void cancel_wire(fiber& f) noexcept {
     if (f.state != fiber_state::finished) f.root.cancel();
 }
-void reclaim(fiber& f) noexcept { f.home->reclaim(f); }
-wire_ref ref_of(fiber& f) noexcept { return f.home->ref_of(f); }
+void reclaim(fiber& f) noexcept {
+    f.home->reclaim(f);
+}
+wire_ref ref_of(fiber& f) noexcept {
+    return f.home->ref_of(f);
+}
 
 void let_go(fiber& f) noexcept {
     if (f.state != fiber_state::finished) {
@@ -217,8 +238,9 @@ void let_go(fiber& f) noexcept {
 
 void end_wire(fiber& f) noexcept {
     if (f.state != fiber_state::finished) {
-        WIRE_ASSERT(current_scheduler && current_scheduler->running(),
-                    "a handle of an unfinished wire is destroyed outside a wire: join or detach it");
+        WIRE_ASSERT(
+            current_scheduler && current_scheduler->running(),
+            "a handle of an unfinished wire is destroyed outside a wire: join or detach it");
         f.root.cancel();
         const shield against_cancellation;
         wait_for_end(f, never);

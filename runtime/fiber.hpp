@@ -19,53 +19,65 @@
 #include <cstdint>
 #include <exception>
 
-#include "context.hpp"
 #include <wire/cancel.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/detail/timer.hpp>
 #include <wire/spawn.hpp>
 #include <wire/stack.hpp>
+#include "context.hpp"
 
 namespace wire::detail {
 
 enum class fiber_state : std::uint8_t { ready, running, waiting, finished };
 
 struct park_timer : timer {
-    explicit park_timer(fiber& f) noexcept;  // defined with park()
+    explicit park_timer(fiber& f) noexcept : timer(&ring), owner(&f) {}
+    static void ring(timer& t) noexcept;
     fiber* const owner;
 };
 
 struct alignas(cache_line) fiber {
+    fiber(scheduler& runs_on, stack_cache& from, stack its_stack, const task_shape& shape,
+          void* its_task, std::uint64_t number) noexcept
+        : scope(&root),
+          home(&runs_on),
+          root(*this),
+          id(number),
+          task(its_task),
+          run(shape.run),
+          drop_result(shape.drop_result),
+          memory(its_stack),
+          cache(&from),
+          detached(!shape.joinable) {}
+
     // The first line: all that a switch and a park without deadline touch.
     context ctx;
     fiber_state state = fiber_state::ready;
     bool resumed = false;    // a resume() that came before its suspend()
     bool suspended = false;  // waiting in suspend(), not for something else
-    int outcome = 0;        // what park() will return
-    cancel_node* scope = nullptr;  // the innermost
+    int outcome = 0;         // what park() will return
+    cancel_node* scope;      // the innermost
 
-    scheduler* home = nullptr;
-    const char* waits_for = "";
+    scheduler* const home;
+    const char* waits_for = nullptr;
     std::int64_t since = 0;  // when it began to wait, at the coarse clock of the scheduler
     park_timer timeout{*this};
     cancel_node root;
 
-    std::uint64_t id = 0;
+    const std::uint64_t id;
     wire_slot* slot = nullptr;
     void* local = nullptr;  // this_wire::slot()
-    void* task = nullptr;
-    void (*run)(void* task) = nullptr;
-    void (*drop_result)(void* task) noexcept = nullptr;
+    void* const task;
+    void (*const run)(void* task);
+    void (*const drop_result)(void* task) noexcept;
     std::exception_ptr thrown;
     list<waiter> joiners;
-    stack memory;
-    stack_cache* cache = nullptr;
-    bool detached = false;
+    const stack memory;
+    stack_cache* const cache;
+    bool detached;
     std::array<char, 32> name;  // empty: none was given
 
-    [[nodiscard]] const char* shown_name() const noexcept {
-        return name[0] ? name.data() : "wire";
-    }
+    [[nodiscard]] const char* shown_name() const noexcept { return name[0] ? name.data() : "wire"; }
 };
 
 }  // namespace wire::detail

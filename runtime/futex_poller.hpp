@@ -1,8 +1,8 @@
 // Where a runtime without I/O sleeps: on a futex.
 #pragma once
 
-#include "sync.hpp"
 #include <wire/poller.hpp>
+#include "sync.hpp"
 
 namespace wire::detail {
 
@@ -13,8 +13,8 @@ public:
     [[nodiscard]] bool armed() const noexcept override { return false; }
 
 private:
-    // 1: notified. Protocol: notify() sets it and wakes; poll() sleeps only while it is 0 and clears
-    // it afterwards, so a notify() before the sleep is not lost.
+    // 1: notified. Protocol: notify() sets it and wakes; poll() sleeps only while it is 0 and
+    // clears it afterwards, so a notify() before the sleep is not lost.
     real_sync::word notified_{0};
 };
 

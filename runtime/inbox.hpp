@@ -1,8 +1,8 @@
 // The inbox: through it other threads hand work to a runtime and wake it.
 //
 // A list that any thread pushes onto and only the owner empties, whose head word also says whether
-// the owner sleeps. Source: R. K. Treiber, "Coping with parallelism", 1986 (the stack; without pop of
-// single elements there is no ABA).
+// the owner sleeps. Source: R. K. Treiber, "Coping with parallelism", 1986 (the stack; without pop
+// of single elements there is no ABA).
 //
 //     head_ == null      nothing there, the owner is awake
 //     head_ == asleep    nothing there, the owner sleeps or is about to: whoever pushes wakes it
@@ -15,12 +15,15 @@
 //      pushed: it does not sleep.
 //   2. A producer changes asleep -> node, and by that owes the owner one wake-up: exactly one
 //      producer does, however many push.
-//   3. The owner, woken for whatever reason, takes the head. If it still reads asleep, nobody owes a
+//   3. The owner, woken for whatever reason, takes the head. If it still reads asleep, nobody owes
+//   a
 //      wake-up. If not, one is owed: it counts that (owed_), and the producer counts it when its
-//      notify() has returned (paid_). What notify() touches is destroyed only when the counts agree.
+//      notify() has returned (paid_). What notify() touches is destroyed only when the counts
+//      agree.
 //
 // Why a compare-exchange loop and not one exchange: with an exchange the list is broken until the
-// producer has written its link. A producer that is preempted there would hold up the whole runtime.
+// producer has written its link. A producer that is preempted there would hold up the whole
+// runtime.
 #pragma once
 
 #include <atomic>
@@ -88,7 +91,8 @@ public:
     /// Announces that the owner goes to sleep; false if something is there. Owner only.
     bool try_sleep() noexcept {
         inbox_node* expected = nullptr;
-        // [Z] release: whom to notify is visible to the producer that finds us asleep. Pairs with [P].
+        // [Z] release: whom to notify is visible to the producer that finds us asleep. Pairs with
+        // [P].
         return head_.compare_exchange_strong(expected, asleep(), std::memory_order_release,
                                              std::memory_order_relaxed);
     }
@@ -102,8 +106,8 @@ public:
         return reversed(taken);
     }
 
-    /// Waits until every owed wake-up has been given: nobody is inside notify() any more. Owner only,
-    /// while awake.
+    /// Waits until every owed wake-up has been given: nobody is inside notify() any more. Owner
+    /// only, while awake.
     void settle() noexcept {
         // [S] acquire: whatever notify() did is over. Pairs with [W].
         while (paid_.load(std::memory_order_acquire) != owed_) Sync::pause();
@@ -136,8 +140,8 @@ private:
 };
 
 /// A request to resume the wire with a certain id, which any number of threads may make at once:
-/// they share one node. Ids grow, so a request for a newer wire replaces one for an older, which has
-/// ended.
+/// they share one node. Ids grow, so a request for a newer wire replaces one for an older, which
+/// has ended.
 template <class Sync>
 class basic_resume_request : public inbox_node {
 public:

@@ -3,10 +3,10 @@
 #include <cerrno>
 #include <exception>
 
-#include "cycles.hpp"
-#include "scheduler.hpp"
 #include <wire/diagnostics.hpp>
 #include <wire/fault_report.hpp>
+#include "cycles.hpp"
+#include "scheduler.hpp"
 
 namespace wire::detail {
 namespace {
@@ -46,8 +46,7 @@ scheduler::~scheduler() {
     }
     shared_->inbox.settle();
     bury_shadows();
-    WIRE_ASSERT(used_ == live_,
-                "a handle outlives its runtime: join, detach or destroy it before");
+    WIRE_ASSERT(used_ == live_, "a handle outlives its runtime: join, detach or destroy it before");
     shared_->drop_reference();
 }
 
@@ -114,8 +113,8 @@ bool scheduler::run_once(std::chrono::nanoseconds budget) {
     return !ready_.empty() || shared_->inbox.any();
 }
 
-// Opens what other threads have sent, oldest first. If a node throws (no stack for its wire), it and
-// those after it are kept.
+// Opens what other threads have sent, oldest first. If a node throws (no stack for its wire), it
+// and those after it are kept.
 void scheduler::open(inbox_node* oldest) {
     inbox_node** end = &unopened_;
     while (*end) end = &(*end)->next;

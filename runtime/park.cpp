@@ -2,25 +2,22 @@
 
 #include <cerrno>
 
-#include "scheduler.hpp"
 #include <wire/this_wire.hpp>
+#include "scheduler.hpp"
 
 namespace wire {
 namespace detail {
-namespace {
 
-void on_timeout(timer& t) noexcept {
+void park_timer::ring(timer& t) noexcept {
     fiber& f = *static_cast<park_timer&>(t).owner;
     if (f.state != fiber_state::waiting) return;  // woken in the same turn: the wake-up wins
     f.outcome = ETIMEDOUT;
     f.home->make_ready(f);
 }
 
-}  // namespace
-
-park_timer::park_timer(fiber& f) noexcept : timer(&on_timeout), owner(&f) {}
-
-fiber& running_fiber(const char* sentence) noexcept { return *on_wire(sentence).running(); }
+fiber& running_fiber(const char* sentence) noexcept {
+    return *on_wire(sentence).running();
+}
 
 int park(const char* what, deadline until) noexcept {
     return on_wire("only a wire can wait: call this from a wire").park(what, until);
@@ -61,7 +58,9 @@ bool scheduler::resume(const wire_ref& ref) noexcept {
 
 }  // namespace detail
 
-void yield() noexcept { detail::on_wire("yield() outside a wire: call it from a wire").yield(); }
+void yield() noexcept {
+    detail::on_wire("yield() outside a wire: call it from a wire").yield();
+}
 
 result<void> sleep(deadline until) noexcept {
     const int error = detail::park("sleep", until);
@@ -94,11 +93,21 @@ detail::fiber& self() noexcept {
 
 }  // namespace
 
-std::string_view name() noexcept { return self().shown_name(); }
-std::uint64_t id() noexcept { return self().id; }
-bool cancelled() noexcept { return self().scope->cancelled; }
-void*& slot() noexcept { return self().local; }
-wire_ref ref() noexcept { return self().home->ref_of(self()); }
+std::string_view name() noexcept {
+    return self().shown_name();
+}
+std::uint64_t id() noexcept {
+    return self().id;
+}
+bool cancelled() noexcept {
+    return self().scope->cancelled;
+}
+void*& slot() noexcept {
+    return self().local;
+}
+wire_ref ref() noexcept {
+    return self().home->ref_of(self());
+}
 
 }  // namespace this_wire
 }  // namespace wire

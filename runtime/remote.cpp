@@ -10,14 +10,16 @@ namespace {
 void resume_wanted(inbox_node& node, scheduler* on) {
     auto& slot = static_cast<wire_slot&>(node);
     const std::uint64_t id = slot.take();
-    if (on && slot.wire && slot.wire->id == id) static_cast<void>(on->resume(on->ref_of(*slot.wire)));
+    if (on && slot.wire && slot.wire->id == id)
+        static_cast<void>(on->resume(on->ref_of(*slot.wire)));
 }
 
 void look_around(inbox_node& node, scheduler*) {
     static_cast<shared_state::nudge_node&>(node).take();
 }
 
-// A wire on its way. The node owns the callable; the wire owns the node once there is a stack for it.
+// A wire on its way. The node owns the callable; the wire owns the node once there is a stack for
+// it.
 struct parcel_node : inbox_node {
     explicit parcel_node(std::unique_ptr<parcel> p) noexcept
         : inbox_node(&deliver), content(std::move(p)) {}

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "cycles.hpp"
 #include <wire/diagnostics.hpp>
+#include "cycles.hpp"
 
 namespace wire::detail {
 

@@ -1,18 +1,19 @@
 // The scheduler: one FIFO of ready wires per OS thread.
 //
 // A switch goes straight from wire to wire. The thread's own flow, main_, runs only when nothing is
-// ready or when service is due; then it serves inbox, timers and poller, and sleeps in the poller if
-// there is still nothing to run.
+// ready or when service is due; then it serves inbox, timers and poller, and sleeps in the poller
+// if there is still nothing to run.
 //
 // Invariants
 //   1. A wire never leaves its OS thread. Compilers may keep addresses of thread_local variables in
 //      registers across a switch, so this is not only a choice.
 //   2. Only the owning thread touches anything here but shared_. Others go through the inbox.
-//   3. Waking a wire never runs it, it only makes it ready. So the code between two points at which a
+//   3. Waking a wire never runs it, it only makes it ready. So the code between two points at which
+//   a
 //      wire may block is atomic for the other wires of its runtime.
 //   4. While wires stay ready, service happens at most about 20 us late: a look at the inbox (one
-//      load) at every switch, at the cycle counter every 64 switches, at the kernel never more often
-//      than the 20 us.
+//      load) at every switch, at the cycle counter every 64 switches, at the kernel never more
+//      often than the 20 us.
 //
 // Why not work stealing: it makes every queue operation atomic and every thread_local and io_uring
 // ring a hazard, for programs whose threads are busy anyhow. Why not run the woken wire at once: it
@@ -26,12 +27,12 @@
 #include <thread>
 #include <vector>
 
+#include <wire/runtime.hpp>
 #include "fiber.hpp"
 #include "futex_poller.hpp"
 #include "ready_queue.hpp"
 #include "shared_state.hpp"
 #include "timer_wheel.hpp"
-#include <wire/runtime.hpp>
 
 namespace wire::detail {
 
@@ -90,6 +91,7 @@ private:
 
     stack_cache& cache_of_size(std::size_t size);
     void make_room();
+    void enlist(fiber& f) noexcept;
     void bury_shadows() noexcept;
 
     // Touched at every switch.
@@ -101,7 +103,7 @@ private:
     context main_;
 
     int turns_between_;
-    std::uint64_t served_at_ = 0;  // cycle counter
+    std::uint64_t served_at_ = 0;   // cycle counter
     std::uint64_t slice_ = 40'000;  // 20 us in cycles; calibrated as the runtime runs
     std::uint64_t calibrated_cycles_ = 0;
     std::int64_t calibrated_ns_ = 0;
@@ -112,14 +114,14 @@ private:
     poller* poller_ = &futex_;
     poller* bound_poller_ = nullptr;
     inbox_node* unopened_ = nullptr;  // taken from the inbox, not run yet
-    std::size_t live_ = 0;  // wires that have not ended
-    std::size_t used_ = 0;  // those, and ended ones that a handle still holds
-    std::size_t room_ = 0;  // how many the table and the ready queue have room for
+    std::size_t live_ = 0;            // wires that have not ended
+    std::size_t used_ = 0;            // those, and ended ones that a handle still holds
+    std::size_t room_ = 0;            // how many the table and the ready queue have room for
     int guards_ = 0;
     bool closing_ = false;
     bool trace_ = false;
     bool own_clock_ = false;  // the poller's clock is not the steady clock
-    std::uint64_t random_;  // 0: FIFO
+    std::uint64_t random_;    // 0: FIFO
     std::uint64_t last_id_ = 0;
     std::thread::id thread_id_{};
     std::int64_t drain_ns_;
@@ -169,6 +171,7 @@ inline int scheduler::park(const char* what, deadline until) noexcept {
 inline void scheduler::make_ready(fiber& f) noexcept {
     WIRE_ASSERT(this == current_scheduler || on_own_thread(),
                 "a wire can be woken on its own thread only: from others use wire::remote");
+    WIRE_ASSERT(f.state == fiber_state::waiting, "a wire is woken that does not wait");
     f.state = fiber_state::ready;
     ready_.push(f);
 }

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <memory>
 
+#include <wire/poller.hpp>
 #include "inbox.hpp"
 #include "sync.hpp"
-#include <wire/poller.hpp>
 
 namespace wire {
 class remote;
@@ -23,7 +23,6 @@ class scheduler;
 struct wire_slot : basic_resume_request<real_sync> {
     wire_slot() noexcept;
     fiber* wire = nullptr;  // nullptr: the slot is free
-    std::uint64_t id = 0;   // of the wire that has, or had last, the slot
     wire_slot* next_free = nullptr;
 };
 
@@ -61,8 +60,8 @@ private:
 };
 
 struct shared_state {
-    /// Puts `node` into the inbox and wakes the runtime if it sleeps. False: the runtime is gone and
-    /// the node stays the caller's. Any thread.
+    /// Puts `node` into the inbox and wakes the runtime if it sleeps. False: the runtime is gone
+    /// and the node stays the caller's. Any thread.
     bool post(inbox_node& node) noexcept;
     /// Makes the runtime look around, once. False if it is gone. Any thread.
     bool nudge() noexcept;

@@ -27,6 +27,8 @@ void real_sync::futex_wake(word& w, int count) noexcept {
     ::syscall(SYS_futex, &w, FUTEX_WAKE, count, nullptr, nullptr, 0);
 }
 
-void real_sync::pause() noexcept { ::sched_yield(); }
+void real_sync::pause() noexcept {
+    ::sched_yield();
+}
 
 }  // namespace wire::detail

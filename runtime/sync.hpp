@@ -1,5 +1,5 @@
-// What lock-free and cross-thread code takes from the system, as a policy: the tests put an explorer
-// of interleavings in its place.
+// What lock-free and cross-thread code takes from the system, as a policy: the tests put an
+// explorer of interleavings in its place.
 #pragma once
 
 #include <atomic>

@@ -2,16 +2,17 @@
 //
 // Source: G. Varghese, T. Lauck, "Hashed and hierarchical timing wheels", 1987, scheme 7.
 //
-// Time is a 64-bit number read as eleven digits in base 64. A timer lies at the level of the highest
-// digit in which its time differs from `elapsed_`, in the slot of that digit's value. From that:
+// Time is a 64-bit number read as eleven digits in base 64. A timer lies at the level of the
+// highest digit in which its time differs from `elapsed_`, in the slot of that digit's value. From
+// that:
 //
 //   1. Every timer of a lower level is due before every timer of a higher one, and within a level
 //      the slots are in order of time. The earliest timer is in the first slot of the lowest level.
 //   2. A slot of level 0 is one nanosecond. Timers therefore fire in order of their time, and those
 //      of equal time in the order in which they were armed: they always share a slot.
 //
-// When time reaches a slot of a higher level, its timers move to lower levels: each moves at most ten
-// times, in practice three or four times, in its life.
+// When time reaches a slot of a higher level, its timers move to lower levels: each moves at most
+// ten times, in practice three or four times, in its life.
 #pragma once
 
 #include <array>
@@ -53,8 +54,8 @@ public:
     /// Fires every timer whose time is <= now, in order. A callback may arm and disarm timers.
     void expire(std::int64_t now) noexcept;
 
-    /// A time by which expire() should be called: exact unless many timers share the next slot, then
-    /// early. max() if nothing is armed.
+    /// A time by which expire() should be called: exact unless many timers share the next slot,
+    /// then early. max() if nothing is armed.
     [[nodiscard]] std::int64_t next_due() const noexcept;
 
     [[nodiscard]] std::size_t armed() const noexcept { return armed_; }

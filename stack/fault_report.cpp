@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <memory>
 
-#include "sys.hpp"
 #include <wire/fault_report.hpp>
+#include "sys.hpp"
 
 namespace wire {
 namespace {
@@ -56,14 +56,14 @@ const char* reason_of(const siginfo_t& info, const detail::fault_subject& wire) 
 
 void print_report(const siginfo_t& info, const detail::fault_subject& wire) noexcept {
     char text[512];
-    const int n = std::snprintf(
-        text, sizeof text,
-        "wire: fault in wire \"%s\" (stack of %zu bytes, %p to %p)\n"
-        "wire: SIGSEGV at address %p: %s\n"
-        "wire: backtrace:\n",
-        wire.name, static_cast<std::size_t>(wire.top - wire.base),
-        static_cast<const void*>(wire.base), static_cast<const void*>(wire.top), info.si_addr,
-        reason_of(info, wire));
+    const int n =
+        std::snprintf(text, sizeof text,
+                      "wire: fault in wire \"%s\" (stack of %zu bytes, %p to %p)\n"
+                      "wire: SIGSEGV at address %p: %s\n"
+                      "wire: backtrace:\n",
+                      wire.name, static_cast<std::size_t>(wire.top - wire.base),
+                      static_cast<const void*>(wire.base), static_cast<const void*>(wire.top),
+                      info.si_addr, reason_of(info, wire));
     [[maybe_unused]] const auto written =
         ::write(STDERR_FILENO, text, std::min(static_cast<std::size_t>(n), sizeof text - 1));
     void* frames[frames_max];

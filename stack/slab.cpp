@@ -12,9 +12,9 @@
 #include <string>
 #include <system_error>
 
+#include <wire/diagnostics.hpp>
 #include "sanitizers.hpp"
 #include "sys.hpp"
-#include <wire/diagnostics.hpp>
 #if WIRE_HAVE_VALGRIND
 #include <valgrind/valgrind.h>
 #endif
@@ -71,8 +71,9 @@ std::size_t install_guards(std::span<const iovec> guards) noexcept {
 std::size_t protect_guards(std::span<const iovec> guards) noexcept {
     std::size_t done = 0;
     while (done < guards.size() && sys::call("mprotect", [&] {
-               return ::mprotect(guards[done].iov_base, guards[done].iov_len, PROT_NONE);
-           }) == 0)
+                                       return ::mprotect(guards[done].iov_base,
+                                                         guards[done].iov_len, PROT_NONE);
+                                   }) == 0)
         ++done;
     return done;
 }
@@ -98,7 +99,8 @@ slab::slab(const stack_options& options, std::size_t count, std::size_t already)
       length_(count * (options.guard + options.size) + options.guard) {
     base_ = static_cast<std::byte*>(map(length_));
     if (!base_)
-        fail("mmap", already, "allow more memory (ulimit -v, vm.overcommit_memory, vm.max_map_count)");
+        fail("mmap", already,
+             "allow more memory (ulimit -v, vm.overcommit_memory, vm.max_map_count)");
     // A huge page would give every parked wire 2 MiB. Kernels without huge pages refuse: no harm.
     ::madvise(base_, length_, MADV_NOHUGEPAGE);
 }
@@ -122,7 +124,9 @@ stack slab::stack_of(std::size_t index) const noexcept {
     return {lowest, lowest + options_.size - (index % colours) * cache_line};
 }
 
-std::size_t slab::batch() const noexcept { return std::min(batch_max, count_ - carved_); }
+std::size_t slab::batch() const noexcept {
+    return std::min(batch_max, count_ - carved_);
+}
 
 void slab::guard(std::size_t first, std::size_t last, std::size_t already) {
     std::array<iovec, batch_max + 1> guards;
@@ -141,7 +145,8 @@ void slab::guard(std::size_t first, std::size_t last, std::size_t already) {
     done += protect_guards(all.subspan(done));
     if (done < n)
         fail("mprotect", already + done,
-             "raise vm.max_map_count (sysctl -w vm.max_map_count=...): each stack needs two mappings");
+             "raise vm.max_map_count (sysctl -w vm.max_map_count=...): each stack needs two "
+             "mappings");
 }
 
 void slab::carve(std::span<stack> out, std::size_t already) {

@@ -7,10 +7,10 @@
 #include <iterator>
 #include <span>
 
-#include "slab.hpp"
-#include "sys.hpp"
 #include <wire/assert.hpp>
 #include <wire/stack.hpp>
+#include "slab.hpp"
+#include "sys.hpp"
 
 namespace wire {
 namespace {
@@ -49,7 +49,8 @@ void stack_cache::grow() {
     std::array<stack, detail::slab::batch_max> fresh;
     slab.carve(std::span(fresh).first(n), total_);
     // The lowest stack is handed out first, so that a small program stays in few pages.
-    free_.assign(std::make_reverse_iterator(fresh.begin() + static_cast<std::ptrdiff_t>(n)), fresh.rend());
+    free_.assign(std::make_reverse_iterator(fresh.begin() + static_cast<std::ptrdiff_t>(n)),
+                 fresh.rend());
     total_ += n;
     cold_ = n;
 }

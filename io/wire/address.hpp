@@ -17,11 +17,11 @@ class WIRE_API address {
 public:
     address() noexcept = default;
 
-    /// From a numeric address ("127.0.0.1", "::1", "fe80::1%eth0") and a port. Fails with EINVAL for
-    /// anything else: names need a resolver.
+    /// From a numeric address ("127.0.0.1", "::1", "fe80::1%eth0") and a port. Fails with EINVAL
+    /// for anything else: names need a resolver.
     static result<address> ip(std::string_view host, std::uint16_t port) noexcept;
-    /// A path of the file system, or with a leading '@' a name in the abstract namespace. Fails with
-    /// ENAMETOOLONG (107 bytes at most) or EINVAL (empty).
+    /// A path of the file system, or with a leading '@' a name in the abstract namespace. Fails
+    /// with ENAMETOOLONG (107 bytes at most) or EINVAL (empty).
     static result<address> local(std::string_view path) noexcept;
     /// From what the system calls return.
     static address from(const sockaddr* raw, socklen_t length) noexcept;

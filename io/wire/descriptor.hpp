@@ -55,9 +55,9 @@ private:
 }  // namespace detail
 
 /// Waits until `fd`, which somebody else owns, can be read without blocking: data, end of file, a
-/// connection to accept, or an error to fetch. Regular files always can. It is a hint: another reader
-/// may be faster. Fails with ETIMEDOUT, ECANCELED, EBADF, or as epoll_ctl(2). If the owner closes the
-/// number during the wait, only the deadline ends it. Call from a wire.
+/// connection to accept, or an error to fetch. Regular files always can. It is a hint: another
+/// reader may be faster. Fails with ETIMEDOUT, ECANCELED, EBADF, or as epoll_ctl(2). If the owner
+/// closes the number during the wait, only the deadline ends it. Call from a wire.
 WIRE_API result<void> wait_readable(int fd, deadline until = never) noexcept;
 /// The same for writing.
 WIRE_API result<void> wait_writable(int fd, deadline until = never) noexcept;

@@ -12,10 +12,10 @@ namespace wire::io {
 
 /// How to listen.
 struct listen_options {
-    int backlog = 4096;          ///< the kernel caps it at net.core.somaxconn
-    bool reuse_address = true;   ///< TCP: take the port although old connections linger
-    bool reuse_port = false;     ///< TCP: share the port with other listeners, one for each thread
-    bool ipv6_only = true;       ///< IPv6: leave IPv4 to a listener of its own
+    int backlog = 4096;         ///< the kernel caps it at net.core.somaxconn
+    bool reuse_address = true;  ///< TCP: take the port although old connections linger
+    bool reuse_port = false;    ///< TCP: share the port with other listeners, one for each thread
+    bool ipv6_only = true;      ///< IPv6: leave IPv4 to a listener of its own
 };
 
 /// A listening stream socket. Several wires may accept from it; each connection wakes one.
@@ -29,9 +29,9 @@ public:
     /// Waits for a connection, which is non-blocking and close-on-exec.
     ///
     /// Connections that died in the queue are skipped. When descriptors or memory run out (EMFILE,
-    /// ENFILE, ENOBUFS, ENOMEM), it tries again after 10 to 500 ms, or as soon as this runtime closes
-    /// a descriptor, and says so in one diagnostic. Fails with ETIMEDOUT, ECANCELED, EBADF or as
-    /// accept(2).
+    /// ENFILE, ENOBUFS, ENOMEM), it tries again after 10 to 500 ms, or as soon as this runtime
+    /// closes a descriptor, and says so in one diagnostic. Fails with ETIMEDOUT, ECANCELED, EBADF
+    /// or as accept(2).
     result<stream> accept(deadline until = never) noexcept;
 
     /// Closes it, wakes its acceptors with EBADF. A Unix socket's path is removed.
@@ -59,8 +59,8 @@ private:
     std::string path_;  // of a Unix socket that we have made
 };
 
-/// Listens on an address. Errors: socket(2), bind(2), listen(2). A Unix path that exists is replaced
-/// only if it is a socket that nobody listens on (EADDRINUSE otherwise).
+/// Listens on an address. Errors: socket(2), bind(2), listen(2). A Unix path that exists is
+/// replaced only if it is a socket that nobody listens on (EADDRINUSE otherwise).
 WIRE_API result<listener> listen(const address& at, const listen_options& options = {}) noexcept;
 /// Listens on a numeric address; port 0 lets the system choose. Fails with EINVAL for a name.
 WIRE_API result<listener> listen_tcp(std::string_view host, std::uint16_t port,

@@ -19,7 +19,8 @@ public:
     /// Attaches to `rt`. Its kernel objects are made by the first run(), which throws
     /// std::system_error if that fails.
     explicit reactor(runtime& rt);
-    /// Cancels the runtime's wires and waits for them as ~runtime does: none may wait here after it.
+    /// Cancels the runtime's wires and waits for them as ~runtime does: none may wait here after
+    /// it.
     ~reactor();
     reactor(const reactor&) = delete;
     reactor& operator=(const reactor&) = delete;

@@ -11,9 +11,9 @@ namespace wire {
 
 /// How wire::run runs.
 struct run_options {
-    unsigned threads = 1;        ///< a runtime for each; `fn` runs once on each
+    unsigned threads = 1;  ///< a runtime for each; `fn` runs once on each
     runtime_options runtime = {};
-    bool fault_report = true;    ///< report stack overflows and wild pointers of wires
+    bool fault_report = true;  ///< report stack overflows and wild pointers of wires
 };
 
 namespace detail {
@@ -23,10 +23,10 @@ WIRE_API int run_main(int (*call)(void*), void* fn, const run_options& options) 
 /// Runs `fn()` as the first wire, named "main", of a runtime with a reactor, until all wires have
 /// ended. With threads > 1 that many threads do so at once, each with its own runtime; `fn` is then
 /// called by each. Returns what the calling thread's `fn` returned (0 for void). Returns 1 and says
-/// why on standard error if an exception left `fn`, if the wires deadlock, or if a kernel object could
-/// not be made; the other wires of that runtime are cancelled then.
+/// why on standard error if an exception left `fn`, if the wires deadlock, or if a kernel object
+/// could not be made; the other wires of that runtime are cancelled then.
 template <class F>
-    requires std::is_invocable_v<F&>
+requires std::is_invocable_v<F&>
 int run(F&& fn, const run_options& options = {}) {
     using callable = std::remove_reference_t<F>;
     constexpr auto call = [](void* p) -> int {

@@ -13,8 +13,8 @@ namespace wire::io {
 ///
 /// Construction blocks the signals for the calling thread and those it starts later, so make it
 /// before other threads, in main() or in the first wire; a thread that has them unblocked may take
-/// them. The destructor unblocks those that were not blocked before. A signal belongs to one such object, and that to
-/// the runtime whose wire waits first.
+/// them. The destructor unblocks those that were not blocked before. A signal belongs to one such
+/// object, and that to the runtime whose wire waits first.
 class WIRE_API signals {
 public:
     /// Throws std::system_error naming signalfd.

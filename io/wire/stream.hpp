@@ -4,8 +4,8 @@
 #include <sys/uio.h>
 
 #include <cstddef>
-#include <span>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -39,8 +39,8 @@ public:
     /// Takes over a connected stream socket and makes it non-blocking. Fails as fcntl(2).
     static result<stream> adopt(int fd) noexcept;
 
-    /// Receives at least one byte into `buffer`. Returns how many; 0 at the end of the stream (or for
-    /// an empty buffer). Errors: recv(2).
+    /// Receives at least one byte into `buffer`. Returns how many; 0 at the end of the stream (or
+    /// for an empty buffer). Errors: recv(2).
     result<std::size_t> read(std::span<std::byte> buffer, deadline until = never) noexcept;
     /// The same into several buffers, in order; at most 1,024.
     result<std::size_t> read(std::span<const iovec> buffers, deadline until = never) noexcept;
@@ -52,8 +52,8 @@ public:
     io_progress read_at_least(std::span<std::byte> buffer, std::size_t least,
                               deadline until = never) noexcept;
 
-    /// Sends at least one byte of `data`. Returns how many the system took. Errors: send(2), EPIPE if
-    /// the peer is gone.
+    /// Sends at least one byte of `data`. Returns how many the system took. Errors: send(2), EPIPE
+    /// if the peer is gone.
     result<std::size_t> write(std::span<const std::byte> data, deadline until = never) noexcept;
     /// The same from several buffers, in order; at most 1,024.
     result<std::size_t> write(std::span<const iovec> buffers, deadline until = never) noexcept;
@@ -86,6 +86,7 @@ public:
 private:
     friend class listener;
     friend result<stream> connect(const address&, deadline) noexcept;
+    friend result<std::pair<stream, stream>> make_stream_pair() noexcept;
     explicit stream(detail::descriptor fd) noexcept : fd_(std::move(fd)) {}
 
     detail::descriptor fd_;

@@ -12,6 +12,9 @@ struct fiber;
 
 /// A node of the tree of scopes. Every wire has one of its own at its root.
 struct cancel_node : link {
+    cancel_node() = default;
+    explicit cancel_node(fiber& f) noexcept : owner(&f) {}
+
     cancel_node* parent = nullptr;  // nullptr: the runtime itself
     list<cancel_node> children;     // scopes opened inside, by this wire or by wires of this scope
     fiber* owner = nullptr;
@@ -31,8 +34,8 @@ WIRE_API void leave_scope(cancel_node& node) noexcept;
 /// A part of a wire's work that can be cancelled as a whole, or that ends at a deadline.
 ///
 /// From construction to destruction it is the innermost scope of the running wire. Once it is
-/// cancelled, every call inside that may block fails with ECANCELED, again and again, until the scope
-/// is left; nothing is unwound by force. A call that has delivered something in the same turn
+/// cancelled, every call inside that may block fails with ECANCELED, again and again, until the
+/// scope is left; nothing is unwound by force. A call that has delivered something in the same turn
 /// succeeds first.
 ///
 /// Scopes of one wire nest like blocks. Cancelling a scope cancels those inside it, except behind a

@@ -33,7 +33,8 @@ public:
     /// and poll() is called even if nothing sleeps.
     [[nodiscard]] virtual bool armed() const noexcept = 0;
 
-    /// Nanoseconds of the clock that deadlines refer to; the steady clock unless a test replaces it.
+    /// Nanoseconds of the clock that deadlines refer to; the steady clock unless a test replaces
+    /// it.
     [[nodiscard]] virtual std::int64_t now() const noexcept;
     /// Whether now() is a clock of its own, which `within` must then ask.
     [[nodiscard]] virtual bool has_clock() const noexcept { return false; }

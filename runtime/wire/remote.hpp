@@ -23,9 +23,9 @@ WIRE_API bool send_parcel(shared_state& to, std::unique_ptr<parcel> p);
 
 }  // namespace detail
 
-/// A counted reference to a runtime, for other threads. Copyable; every member may be called from any
-/// thread. While one exists, wires that wait are no deadlock: they may be resumed through it. It does
-/// not keep the runtime alive: once that is gone, the calls return false.
+/// A counted reference to a runtime, for other threads. Copyable; every member may be called from
+/// any thread. While one exists, wires that wait are no deadlock: they may be resumed through it.
+/// It does not keep the runtime alive: once that is gone, the calls return false.
 class WIRE_API remote {
 public:
     remote() noexcept = default;
@@ -37,8 +37,8 @@ public:
     }
     ~remote();
 
-    /// Starts a wire that runs `fn(args...)` there. Returns false, and runs nothing, if the runtime is
-    /// gone. Allocates one node for the callable.
+    /// Starts a wire that runs `fn(args...)` there. Returns false, and runs nothing, if the runtime
+    /// is gone. Allocates one node for the callable.
     template <class F, class... Args>
     bool go(F&& fn, Args&&... args) const {
         auto bound = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
@@ -50,8 +50,8 @@ public:
         return detail::send_parcel(checked(), std::make_unique<call>(std::move(bound)));
     }
 
-    /// As wire::resume(), later and on the wire's own thread; what the caller wrote before is visible
-    /// to the wire. Returns false if the runtime is gone. Allocates nothing.
+    /// As wire::resume(), later and on the wire's own thread; what the caller wrote before is
+    /// visible to the wire. Returns false if the runtime is gone. Allocates nothing.
     bool resume(const wire_ref& wire) const noexcept;
 
     /// As runtime::stop(). Returns false if the runtime is gone.

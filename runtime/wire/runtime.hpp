@@ -19,19 +19,19 @@ namespace wire {
 
 /// What a runtime is made of.
 struct runtime_options {
-    stack_options stack = {};      ///< the stacks of wires that ask for no size of their own
-    std::size_t wires = 64;        ///< room for so many wires is made at once; more is made on demand
-    std::uint64_t seed = 0;        ///< not 0: ready wires run in an order drawn from it, for tests
+    stack_options stack = {};  ///< the stacks of wires that ask for no size of their own
+    std::size_t wires = 64;    ///< room for so many wires is made at once; more is made on demand
+    std::uint64_t seed = 0;    ///< not 0: ready wires run in an order drawn from it, for tests
     /// How long the destructor waits for cancelled wires to end.
     std::chrono::nanoseconds drain = std::chrono::seconds(5);
 };
 
 /// The scheduler of one OS thread, and the wires on it.
 ///
-/// It belongs to the thread that first calls run() or run_once(), for ever; until then any one thread
-/// may prepare it. Ready wires run first in, first out: each runs before any runs twice. A wire runs
-/// until it blocks, yields or ends. Timers, other threads' messages and I/O are served when no wire is
-/// ready, and otherwise about every 20 us.
+/// It belongs to the thread that first calls run() or run_once(), for ever; until then any one
+/// thread may prepare it. Ready wires run first in, first out: each runs before any runs twice. A
+/// wire runs until it blocks, yields or ends. Timers, other threads' messages and I/O are served
+/// when no wire is ready, and otherwise about every 20 us.
 class WIRE_API runtime {
 public:
     /// Throws std::bad_alloc.
@@ -44,10 +44,10 @@ public:
 
     /// Runs wires until the last has ended and no work_guard is left, or stop() is called.
     ///
-    /// Fails with EDEADLK if wires wait that nothing can wake (no timer, fd, remote or guard): each is
-    /// named in a diagnostic with what it waits for. May be called again. Not from a wire. Throws
-    /// std::system_error if a kernel object, or a stack for a wire sent by another thread, cannot be
-    /// made; nothing is lost then and run() may be called again.
+    /// Fails with EDEADLK if wires wait that nothing can wake (no timer, fd, remote or guard): each
+    /// is named in a diagnostic with what it waits for. May be called again. Not from a wire.
+    /// Throws std::system_error if a kernel object, or a stack for a wire sent by another thread,
+    /// cannot be made; nothing is lost then and run() may be called again.
     result<void> run();
 
     /// Serves what is due without blocking and runs ready wires for about `budget`. Returns whether
@@ -59,24 +59,24 @@ public:
 
     /// Starts a wire as wire::go does. On the runtime's own thread, also before run().
     template <class F, class... Args>
-        requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
     void go(F&& fn, Args&&... args) {
         go_on(*scheduler_, {}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
     template <class F, class... Args>
-        requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
     void go(const spawn_options& options, F&& fn, Args&&... args) {
         go_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
     /// Starts a wire as wire::spawn does. On the runtime's own thread, also before run().
     template <class F, class... Args>
-        requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
     [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
         return spawn_on(*scheduler_, {}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
     template <class F, class... Args>
-        requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
     [[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
         return spawn_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }

@@ -33,8 +33,8 @@ struct task_shape {
     std::size_t size;
     std::size_t alignment;
     void (*construct)(void* task, void* from);
-    void (*run)(void* task);                // on the wire; destroys the callable, may throw
-    void (*drop_result)(void*) noexcept;    // destroys a result that nobody took; may be nullptr
+    void (*run)(void* task);              // on the wire; destroys the callable, may throw
+    void (*drop_result)(void*) noexcept;  // destroys a result that nobody took; may be nullptr
     bool joinable;
 };
 
@@ -45,7 +45,9 @@ public:
     explicit task(Bound&& bound) : bound_(std::move(bound)) {}
     ~task() {}
 
-    static void construct(void* at, void* from) { ::new (at) task(std::move(*static_cast<Bound*>(from))); }
+    static void construct(void* at, void* from) {
+        ::new (at) task(std::move(*static_cast<Bound*>(from)));
+    }
 
     static void run(void* at) {
         task& self = *static_cast<task*>(at);
@@ -92,10 +94,12 @@ template <class F, class... Args>
 auto bind_call(F&& f, Args&&... args) {
     using result_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
     if constexpr (sizeof...(Args) == 0) {
-        return [fn = std::forward<F>(f)]() mutable -> result_type { return std::invoke(std::move(fn)); };
+        return [fn = std::forward<F>(f)]() mutable -> result_type {
+            return std::invoke(std::move(fn));
+        };
     } else {
-        return [fn = std::forward<F>(f),
-                all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable -> result_type {
+        return [fn = std::forward<F>(f), all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(
+                                             args)...)]() mutable -> result_type {
             return std::apply(std::move(fn), std::move(all));
         };
     }
@@ -116,9 +120,9 @@ WIRE_API int join(fiber*& f, deadline until);
 WIRE_API bool has_finished(const fiber& f) noexcept;
 WIRE_API void* task_of(fiber& f) noexcept;
 WIRE_API void cancel_wire(fiber& f) noexcept;
-WIRE_API void reclaim(fiber& f) noexcept;       // after join: its stack may be used again
-WIRE_API void let_go(fiber& f) noexcept;        // detach
-WIRE_API void end_wire(fiber& f) noexcept;      // a handle dies: cancel, join shielded, reclaim
+WIRE_API void reclaim(fiber& f) noexcept;   // after join: its stack may be used again
+WIRE_API void let_go(fiber& f) noexcept;    // detach
+WIRE_API void end_wire(fiber& f) noexcept;  // a handle dies: cancel, join shielded, reclaim
 WIRE_API wire_ref ref_of(fiber& f) noexcept;
 
 template <class R, class Bound>
@@ -128,8 +132,8 @@ fiber& start_task(scheduler& where, const spawn_options& options, bool joinable,
 
 }  // namespace detail
 
-/// The owner of a started wire, which can wait for its result. Movable; belongs to the runtime of the
-/// wire that made it. The destructor cancels an unfinished wire and waits for it, shielded from
+/// The owner of a started wire, which can wait for its result. Movable; belongs to the runtime of
+/// the wire that made it. The destructor cancels an unfinished wire and waits for it, shielded from
 /// cancellation; outside a wire it asserts that the wire has finished.
 template <class R>
 class [[nodiscard]] handle {
@@ -199,7 +203,8 @@ private:
 template <class F, class... Args>
 auto spawn_on(detail::scheduler& where, const spawn_options& options, F&& fn, Args&&... args) {
     using R = detail::call_result<F, Args...>;
-    static_assert(!std::is_reference_v<R>, "return a pointer: the result outlives the wire's frame");
+    static_assert(!std::is_reference_v<R>,
+                  "return a pointer: the result outlives the wire's frame");
     auto bound = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
     using task = detail::task<decltype(bound), R>;
     detail::fiber& f = detail::start_task<R>(where, options, true, std::move(bound));
@@ -215,24 +220,23 @@ auto spawn_on(detail::scheduler& where, const spawn_options& options, F&& fn, Ar
 template <class F, class... Args>
 void go_on(detail::scheduler& where, const spawn_options& options, F&& fn, Args&&... args) {
     detail::start_task<detail::call_result<F, Args...>>(
-        where, options, false,
-        detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
+        where, options, false, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
 }
 
-/// Starts a wire that runs `fn(args...)` and forgets it. The new wire becomes ready last; the caller
-/// runs on. The callable and copies of the arguments live on the wire's own stack: nothing is
-/// allocated while the runtime has a free stack. An exception that leaves the wire ends the program
-/// with the wire's name. Throws std::system_error if there is no memory for a stack. Call from a
-/// wire; from elsewhere use runtime::go or remote::go.
+/// Starts a wire that runs `fn(args...)` and forgets it. The new wire becomes ready last; the
+/// caller runs on. The callable and copies of the arguments live on the wire's own stack: nothing
+/// is allocated while the runtime has a free stack. An exception that leaves the wire ends the
+/// program with the wire's name. Throws std::system_error if there is no memory for a stack. Call
+/// from a wire; from elsewhere use runtime::go or remote::go.
 template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 void go(F&& fn, Args&&... args) {
     go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), {},
           std::forward<F>(fn), std::forward<Args>(args)...);
 }
 /// The same with options first: `go({.name = "accept"}, fn)`.
 template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 void go(const spawn_options& options, F&& fn, Args&&... args) {
     go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), options,
           std::forward<F>(fn), std::forward<Args>(args)...);
@@ -240,14 +244,14 @@ void go(const spawn_options& options, F&& fn, Args&&... args) {
 
 /// Starts a wire that runs `fn(args...)`, as go() does, and returns the handle that joins it.
 template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
     return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"), {},
                     std::forward<F>(fn), std::forward<Args>(args)...);
 }
 /// The same with options first.
 template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 [[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
     return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"),
                     options, std::forward<F>(fn), std::forward<Args>(args)...);

@@ -31,21 +31,21 @@ private:
     std::uint64_t id_ = 0;
 };
 
-/// Lets every other ready wire run once before the caller goes on. Returns at once if there is none.
-/// Not a point of cancellation.
+/// Lets every other ready wire run once before the caller goes on. Returns at once if there is
+/// none. Not a point of cancellation.
 WIRE_API void yield() noexcept;
 
 /// Suspends the running wire until `until`. Fails with ECANCELED. `sleep(within(5ms))`.
 WIRE_API result<void> sleep(deadline until) noexcept;
 
-/// Suspends the running wire until resume(). A resume that came before is remembered, once, and lets
-/// this return at once. Fails with ETIMEDOUT or ECANCELED.
+/// Suspends the running wire until resume(). A resume that came before is remembered, once, and
+/// lets this return at once. Fails with ETIMEDOUT or ECANCELED.
 WIRE_API result<void> suspend(deadline until = never) noexcept;
 
 /// Makes the wire, if it is in suspend(), ready; else lets its next suspend() return at once.
 ///
-/// Returns false if the wire has ended. Never runs it. Call on the wire's own thread (asserted); from
-/// other threads use remote::resume.
+/// Returns false if the wire has ended. Never runs it. Call on the wire's own thread (asserted);
+/// from other threads use remote::resume.
 WIRE_API bool resume(const wire_ref& wire) noexcept;
 
 /// About the running wire. Each asserts that there is one.

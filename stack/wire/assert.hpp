@@ -5,10 +5,10 @@
 
 /// Ends the program with `sentence` if `condition` does not hold. For bugs, ours or the caller's;
 /// an expected outcome is a wire::result instead.
-#define WIRE_ASSERT(condition, sentence)                                                     \
-    do {                                                                                     \
-        if (!(condition)) [[unlikely]]                                                       \
-            ::wire::detail::assertion_failed(#condition, sentence, __FILE__, __LINE__);      \
+#define WIRE_ASSERT(condition, sentence)                                                \
+    do {                                                                                \
+        if (!(condition)) [[unlikely]]                                                  \
+            ::wire::detail::assertion_failed(#condition, sentence, __FILE__, __LINE__); \
     } while (false)
 
 namespace wire::detail {

@@ -14,14 +14,15 @@ namespace wire {
 enum class guard_kind : std::uint8_t {
     automatic,  ///< MADV_GUARD_INSTALL, or mprotect where the kernel refuses (one diagnostic line)
     install,    ///< MADV_GUARD_INSTALL (Linux 6.13): no mapping of its own per guard
-    protect,    ///< mprotect: two mappings a stack, so about 32,000 stacks at vm.max_map_count 65530
+    protect,  ///< mprotect: two mappings a stack, so about 32,000 stacks at vm.max_map_count 65530
 };
 
 /// What a stack looks like. Sizes are bytes and are rounded up to whole pages.
 struct stack_options {
-    std::size_t size = 64 * 1024;    ///< usable bytes; 16 KiB at least
-    std::size_t guard = 16 * 1024;   ///< inaccessible bytes below; a frame larger than it can jump it
-    std::size_t warm_max = 1024;     ///< free stacks that keep their pages; the rest give them back
+    std::size_t size = 64 * 1024;  ///< usable bytes; 16 KiB at least
+    std::size_t guard =
+        16 * 1024;                ///< inaccessible bytes below; a frame larger than it can jump it
+    std::size_t warm_max = 1024;  ///< free stacks that keep their pages; the rest give them back
     guard_kind guards = guard_kind::automatic;
 };
 
@@ -51,11 +52,12 @@ public:
     stack_cache(const stack_cache&) = delete;
     stack_cache& operator=(const stack_cache&) = delete;
 
-    /// A stack whose guard is in place. Allocates only when a new slab or batch of guards is needed.
-    /// Throws std::system_error that names the call, the number of stacks reached and the limit to
-    /// raise.
+    /// A stack whose guard is in place. Allocates only when a new slab or batch of guards is
+    /// needed. Throws std::system_error that names the call, the number of stacks reached and the
+    /// limit to raise.
     stack acquire() {
-        if (free_.empty()) [[unlikely]] grow();
+        if (free_.empty()) [[unlikely]]
+            grow();
         const stack s = free_.back();
         free_.pop_back();
         if (cold_ > free_.size()) cold_ = free_.size();

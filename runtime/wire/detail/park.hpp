@@ -1,10 +1,10 @@
 // The one blocking primitive. Everything that blocks a wire is built on it.
 //
-// A wire that must wait puts waiter nodes, which live in its frame, into the queues of the objects it
-// waits for, and parks. Whoever has something for it wakes one of its nodes. A park ends once: by the
-// first wake(), by its deadline, or by the cancellation of its scope; whoever comes later is told so
-// and must look for another waiter. Nothing here is shared between threads: other threads reach a
-// wire through its runtime's inbox.
+// A wire that must wait puts waiter nodes, which live in its frame, into the queues of the objects
+// it waits for, and parks. Whoever has something for it wakes one of its nodes. A park ends once:
+// by the first wake(), by its deadline, or by the cancellation of its scope; whoever comes later is
+// told so and must look for another waiter. Nothing here is shared between threads: other threads
+// reach a wire through its runtime's inbox.
 #pragma once
 
 #include <wire/deadline.hpp>
