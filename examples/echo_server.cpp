@@ -12,9 +12,12 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <atomic>
+#include <cstdio>
+#include <functional>
 #include <list>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <wire/wire.hpp>
@@ -27,7 +30,7 @@ using seconds = std::chrono::duration<double>;
 struct {
     std::string host, unix_path;
     std::uint16_t port = 7000;
-    unsigned threads = 1, max_connections = 0;
+    unsigned threads = 1, max_connections = 10000;
     double idle_timeout = 60, drain = 5;
 } options;
 
@@ -51,8 +54,8 @@ public:
 private:
     void accept_from(io::listener& door) {
         while (auto peer = door.accept()) {
-            if (++connections <= options.max_connections || options.max_connections == 0) {
-                static_cast<void>(peer->set_no_delay(true));  // no harm that it fails on Unix sockets
+            if (++connections <= options.max_connections) {
+                static_cast<void>(peer->set_no_delay(true));  // no harm if a Unix socket refuses
                 peers_.push_back(*std::move(peer));
                 wire::go([this, at = std::prev(peers_.end())] { serve(at); });
             } else {
@@ -69,15 +72,13 @@ private:
         wire::resume(main_);  // drain() may be waiting for the last one
     }
 
-    static wire::deadline patience() {
-        return options.idle_timeout > 0 ? wire::within(seconds(options.idle_timeout)) : wire::never;
-    }
-
     static void echo(io::stream& peer) {
         std::array<std::byte, 16 * 1024> buffer;
         while (auto n = peer.read(buffer, patience()))
             if (*n == 0 || !peer.write_all(std::span(buffer).first(*n), patience())) return;
     }
+
+    static wire::deadline patience() { return wire::within(seconds(options.idle_timeout)); }
 
     static void refuse(io::stream peer) {
         const wire::deadline until = wire::within(seconds(1));
@@ -121,7 +122,8 @@ std::string open_tcp(std::vector<server>& servers, const std::string& host, std:
     const auto at = [&] { return io::address::ip(host, port); };
     if (!at()) give_up("--host takes a numeric IPv4 or IPv6 address, not '" + host + "'");
     const bool share = servers.size() > 1;
-    if (share) port = listen_on(*at()).port();  // first alone: fails if another program has the port
+    if (share)
+        port = listen_on(*at()).port();  // first alone: fails if another program has the port
     for (server& s : servers) {
         auto door = listen_on(*at(), share);
         port = door.port();
@@ -130,42 +132,39 @@ std::string open_tcp(std::vector<server>& servers, const std::string& host, std:
     return at()->to_string();
 }
 
-// Returns where the servers listen, in words.
+std::string open_unix(server& s, const std::string& path) {
+    const auto at = io::address::local(path);
+    if (!at) give_up("cannot listen on '" + path + "': " + at.error().message());
+    s.add(listen_on(*at));
+    return path;
+}
+
+// Returns where, in words.
 std::string open_doors(std::vector<server>& servers) {
-    if (!options.unix_path.empty()) {
-        const auto at = io::address::local(options.unix_path);
-        if (!at) give_up("cannot listen on '" + options.unix_path + "': " + at.error().message());
-        servers[0].add(listen_on(*at));
-        return at->to_string();
-    }
+    if (!options.unix_path.empty()) return open_unix(servers[0], options.unix_path);
     if (!options.host.empty()) return open_tcp(servers, options.host, options.port);
     const std::string v4 = open_tcp(servers, "127.0.0.1", options.port);
     const bool has_v6 = io::listen_tcp("::1", 0).has_value();
     return has_v6 ? v4 + " and " + open_tcp(servers, "::1", options.port) : v4;
 }
 
-void say(const std::string& line) {
-    std::printf("%s\n", line.c_str());
-    std::fflush(stdout);
-}
-
 void wait_for_signal(std::optional<io::signals>& quit) {
     const int number = quit->wait().value();
     quit.reset();  // the next signal has its usual effect
-    say("signal " + std::to_string(number) + ": " + std::to_string(connections) + " connections are open");
+    std::printf("signal %d, open connections: %u\n", number, connections.load());
     ::eventfd_write(stop, 1);
 }
 
 void add_options(CLI::App& app) {
     app.option_defaults()->always_capture_default();
-    auto* path = app.add_option("--unix", options.unix_path, "Listen on this Unix socket, not on TCP");
-    app.add_option("--host", options.host, "Numeric address; else 127.0.0.1 and ::1")->excludes(path);
-    app.add_option("--port", options.port, "TCP port; 0: any free one")->excludes(path);
-    app.add_option("--threads", options.threads, "Threads, each with a runtime and a listener")
-        ->check(CLI::Range(1, 256))
-        ->excludes(path);
-    app.add_option("--idle-timeout", options.idle_timeout, "Seconds of patience; 0: endless");
-    app.add_option("--max-connections", options.max_connections, "Refuse more; 0: no limit");
+    auto* path = app.add_option("--unix", options.unix_path, "A Unix socket to listen on, not TCP");
+    app.add_option("--host", options.host, "Numeric; else 127.0.0.1 and ::1")->excludes(path);
+    app.add_option("--port", options.port, "0: any that is free")->excludes(path);
+    auto* threads = app.add_option("--threads", options.threads, "Each has a listener");
+    threads->check(CLI::Range(1, 256))->excludes(path);
+    app.add_option("--idle-timeout", options.idle_timeout, "Seconds until a silent peer is cut")
+        ->check(CLI::Range(0.001, 1e9));
+    app.add_option("--max-connections", options.max_connections, "More are refused");
     app.add_option("--drain", options.drain, "Seconds for connections to finish at the end");
 }
 
@@ -180,14 +179,16 @@ int main(int argc, char** argv) {
     const std::string where = open_doors(servers);
     std::optional<io::signals> quit;
     quit.emplace({SIGINT, SIGTERM});  // before the threads start
-    say("listening on " + where);
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
+    std::printf("listening on %s\n", where.c_str());
 
+    const auto main_thread = std::this_thread::get_id();
     std::atomic<unsigned> started = 0;
-    const int code = wire::run([&] {
-        const unsigned i = started++;
-        if (i == 0) wire::go(wait_for_signal, std::ref(quit));
-        servers[i].run();
-    }, {.threads = options.threads});
-    say("stopped: " + std::to_string(cut) + " connections cut");
+    const auto serve = [&] {
+        if (std::this_thread::get_id() == main_thread) wire::go(wait_for_signal, std::ref(quit));
+        servers[started++].run();
+    };
+    const int code = wire::run(serve, {.threads = options.threads});
+    std::printf("stopped, cut connections: %u\n", cut.load());
     return code;
 }

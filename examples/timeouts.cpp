@@ -2,8 +2,8 @@
 //
 //     ./timeouts
 //
-// Nothing is unwound by force: a call that may not wait any longer fails with ETIMEDOUT or ECANCELED,
-// and the code around it returns as it does for any other error.
+// Nothing is unwound by force: a call that may not wait any longer fails with ETIMEDOUT or
+// ECANCELED, and the code around it returns as it does for any other error.
 
 #include <array>
 #include <cstdio>
@@ -16,7 +16,9 @@ namespace {
 using namespace std::chrono_literals;
 using wire::io::stream;
 
-std::string text(std::error_code error) { return error ? error.message() : "all done"; }
+std::string text(std::error_code error) {
+    return error ? error.message() : "all done";
+}
 
 // Every call that may block takes a deadline. What had arrived by then is not lost.
 void deadline_of_one_call(stream& near, stream& far) {

@@ -5,7 +5,7 @@
 
 namespace wire::test {
 
-/// Whether allocations are counted: not under sanitizers, which have a heap of their own.
+/// Whether allocations are counted: not under sanitizers and valgrind, which have a heap of theirs.
 bool counts_allocations() noexcept;
 
 /// Calls of malloc, calloc, realloc, aligned_alloc and operator new so far, in all threads.

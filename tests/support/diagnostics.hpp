@@ -35,8 +35,8 @@ public:
 
     /// Whether a line of that kind contains `text`.
     [[nodiscard]] bool has(diagnostic kind, std::string_view text) const {
-        for (const auto& line : of(kind))
-            if (line.find(text) != std::string::npos) return true;
+        for (const auto& said : of(kind))
+            if (said.find(text) != std::string::npos) return true;
         return false;
     }
 

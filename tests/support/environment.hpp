@@ -19,6 +19,15 @@
 #include <valgrind/valgrind.h>
 #endif
 
+/// Ends a test case, visibly, where it cannot work.
+#define WIRE_LEAVE_OUT_IF(condition, why) \
+    do {                                  \
+        if (condition) {                  \
+            MESSAGE("left out: " why);    \
+            return;                       \
+        }                                 \
+    } while (false)
+
 namespace wire::test {
 
 #if WIRE_TEST_ASAN

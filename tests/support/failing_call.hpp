@@ -9,8 +9,8 @@
 
 namespace wire::test {
 
-/// From the `first`th call of `name` on (1 is the next), `times` calls fail with `error`. With error
-/// 0 it only counts. One at a time.
+/// From the `first`th call of `name` on (1 is the next), `times` calls fail with `error`. With
+/// error 0 it only counts. One at a time.
 class failing_call {
 public:
     failing_call(const char* name, int error, int first = 1, int times = INT_MAX) {

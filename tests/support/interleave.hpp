@@ -9,47 +9,42 @@
 //     });
 //     CHECK_MESSAGE(r.passed(), r.report());
 //
-// The algorithm takes its atomics, futexes, fences and clock from a policy type `Sync`; here it gets
-// interleave::sync. Each access to one of them is a point at which another thread may come first. The
-// explorer runs the scenario again and again and walks the tree of these decisions depth first. It
-// bounds the preemptions (decisions to leave a thread that could have gone on), as almost all
-// concurrency bugs need only one or two. Stores linger in store buffers, as on x86.
+// The algorithm takes its atomics, futexes, fences and clock from a policy type `Sync`; here it
+// gets interleave::sync. Each access to one of them is a point at which another thread may come
+// first. The explorer runs the scenario again and again and walks the tree of these decisions depth
+// first. It bounds the preemptions (decisions to leave a thread that could have gone on), as almost
+// all concurrency bugs need only one or two. Stores linger in store buffers, as on x86.
 //
 // It finds, within the bound:
 //   - a check() that some interleaving violates;
-//   - a deadlock or a lost wake-up: threads remain, and all sleep or spin on what no one will change;
+//   - a deadlock or a lost wake-up: all threads that remain sleep, or spin on what nobody changes;
 //   - missing store-load barriers (TSO): the sleeper and its waker that overlook each other;
-//   - plain data in tracked<> that acquire and release do not order, or that is used after retire().
+//   - plain data in tracked<> that acquire and release do not order, or used after retire().
 //
 // It does not find:
 //   - reordering that x86 doesn't do, beyond those races of tracked<>: a stress test under
 //     ThreadSanitizer and on AArch64 may;
-//   - races of plain data that is not tracked<>: plain accesses are no points of preemption;
+//   - races of plain data outside tracked<>: a plain access is no point of preemption;
 //   - what needs more preemptions, more threads or more rounds than the scenario has;
-//   - starvation: a thread that spins with sync::pause() is not run before something has changed.
+//   - starvation: a thread that spins with sync::pause() goes on only when something has changed.
 //
-// A scenario must repeat itself: no clock but sync::now(), no addresses, no randomness. Its objects are
-// locals, made anew for every execution. When one fails, the scenario's frame is unwound, the threads'
-// are not: they must own no memory there. In a thread call check(), never REQUIRE, and throw nothing.
+// A scenario must repeat itself: no clock but sync::now(), no order of addresses, no randomness.
+// Its objects are locals, made anew for every execution. When one fails, the scenario's frame is
+// unwound, the threads' are not: they must own no memory. In a thread call check(), never REQUIRE,
+// and throw nothing. Under ThreadSanitizer leave these tests out: it would see one OS thread and
+// need a new shadow for every fiber.
+//
+// The rest is in interleave_explorer.hpp (threads, who runs next), interleave_memory.hpp (store
+// buffers, clocks), interleave_search.hpp (choices) and interleave_fiber.hpp.
 #pragma once
 
+#include <array>
 #include <bit>
-#include <cstdio>
 #include <type_traits>
 
 #include "interleave_explorer.hpp"
 
 namespace interleave {
-
-/// Under ThreadSanitizer, which would have to be told of each switch and would see only one OS thread,
-/// these tests make no sense; they say so and return Meson's number for a skipped test.
-#if defined(__SANITIZE_THREAD__)
-inline constexpr bool supported = false;
-#elif defined(__has_feature)
-inline constexpr bool supported = !__has_feature(thread_sanitizer);
-#else
-inline constexpr bool supported = true;
-#endif
 
 struct result {
     std::uint64_t executions = 0;
@@ -67,7 +62,8 @@ struct result {
 result explore(const options& bounds, const std::function<void()>& scenario);
 
 /// Runs the one `schedule` that explore() returned for the same scenario and bounds.
-result replay(const options& bounds, const schedule& choices, const std::function<void()>& scenario);
+result replay(const options& bounds, const schedule& choices,
+              const std::function<void()>& scenario);
 
 /// From a scenario: runs one thread per body, at most five, and returns when all have ended.
 template <class... Body>
@@ -84,7 +80,7 @@ inline void check(bool holds, const char* sentence) {
     if (!holds) detail::current->fail(sentence);
 }
 
-/// The policy that stands in for the system's.
+/// The policy that stands in for the system's. Works inside explore() and replay() only.
 struct sync {
     template <class T>
     class atomic;
@@ -106,7 +102,7 @@ struct sync {
     static std::int64_t now() { return detail::current->now(); }
 };
 
-/// The part of std::atomic's interface that the library uses; of the same size, so that layouts hold.
+/// The part of std::atomic's interface that the library uses. Of the same size: layouts hold.
 template <class T>
 class sync::atomic {
     static_assert(std::is_trivially_copyable_v<T> && std::has_single_bit(sizeof(T)) &&
@@ -133,8 +129,8 @@ public:
 
     bool compare_exchange_strong(T& expected, T desired, order success, order failure) noexcept {
         const std::uint64_t wanted = bits_of(expected);
-        const std::uint64_t old = memory().update(
-            step(), place(), success, failure, [&](std::uint64_t found) {
+        const std::uint64_t old =
+            memory().update(step(), place(), success, failure, [&](std::uint64_t found) {
                 return found == wanted ? std::optional(bits_of(desired)) : std::nullopt;
             });
         expected = value_of(old);
@@ -171,9 +167,7 @@ private:
     static std::size_t step() noexcept { return detail::current->step(); }
     detail::cell place() const noexcept { return {const_cast<T*>(&value_), sizeof(T)}; }
 
-    static std::uint64_t bits_of(T value) noexcept {
-        return detail::cell{&value, sizeof(T)}.get();
-    }
+    static std::uint64_t bits_of(T value) noexcept { return detail::cell{&value, sizeof(T)}.get(); }
     static T value_of(std::uint64_t bits) noexcept {
         T value;
         detail::cell{&value, sizeof(T)}.set(bits);
@@ -228,8 +222,9 @@ private:
     sync::atomic<std::uint64_t> count_{0};
 };
 
-/// Plain data of the algorithm. Two uses of it, one of them a change, that acquire and release do not
-/// order fail the execution, in whatever order they happen to run; so does any use after retire().
+/// Plain data of the algorithm. Two uses of it, one of them a change, that acquire and release do
+/// not order fail the execution, in whatever order they happen to run; so does any use after
+/// retire().
 template <class T>
 class tracked {
 public:
@@ -245,9 +240,7 @@ public:
         value_ = std::move(value);
     }
     /// From now on nobody may use it: it is freed, or somebody else's.
-    void retire() {
-        uses_.retire();
-    }
+    void retire() { uses_.retire(); }
 
 private:
     mutable detail::uses uses_;
@@ -295,10 +288,10 @@ inline result explore(const options& bounds, const std::function<void()>& scenar
         e.execute(scenario);
         ++r.executions;
         if (!e.failure.empty()) {
-            const std::uint64_t executions = r.executions;
-            r = replay(bounds, e.choices.answers(), scenario);
-            r.executions = executions;
-            return r;
+            result again = replay(bounds, e.choices.answers(), scenario);
+            if (again.failure != e.failure) again.failure = detail::not_repeated;
+            again.executions = r.executions;
+            return again;
         }
         r.exhausted = !e.choices.advance();
     }

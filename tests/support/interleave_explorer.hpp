@@ -2,8 +2,8 @@
 //
 // Control goes from fiber to fiber; whoever gives it up picks the successor. Before an access a
 // thread may be preempted (step); where it cannot go on it gives way (give_way), which is no
-// preemption. A thread that has just been given control goes on to its next access at once: anything
-// else would equal a schedule in which it was not chosen.
+// preemption. A thread that has just been given control goes on to its next access at once:
+// anything else would equal a schedule in which it was not chosen.
 #pragma once
 
 #include <functional>
@@ -12,6 +12,7 @@
 
 #include "interleave_fiber.hpp"
 #include "interleave_memory.hpp"
+#include "interleave_search.hpp"
 
 namespace interleave {
 
@@ -19,7 +20,7 @@ struct options {
     int preemptions = 2;  // switches away from a thread that could have gone on, in one execution
     int early_wakes = 0;  // sleeps that end though nobody woke the thread, in one execution
     std::uint64_t executions_max = 3'000'000;
-    int steps_max = 5'000;         // of one execution; more is taken for a hang
+    int steps_max = 5'000;          // of one execution; more is taken for a hang
     std::int64_t tick_ns = 10'000;  // by which the virtual clock advances when it is read
 };
 
@@ -31,12 +32,17 @@ struct body {
     void (*call)(void*);
 };
 
+constexpr const char* not_repeated = "the scenario does not repeat itself";
+
 /// Thrown in the scenario's own frame when its execution has failed.
 struct abandoned {};
 
 class explorer {
 public:
-    explorer(const options& o, const schedule& start) : choices(start), options_(o) {}
+    explorer(const options& o, const schedule& start) : choices(start), options_(o) {
+        for (std::size_t i = 1; i <= threads_max; ++i)
+            threads_[i].flow.start(stacks_[i - 1], &main_of_thread);
+    }
 
     search choices;
     trace log;
@@ -53,7 +59,7 @@ public:
         early_wakes_ = options_.early_wakes;
         try {
             scenario();
-            if (!choices.same_tree()) failure = "the scenario does not repeat itself";
+            if (!choices.same_tree()) failure = not_repeated;
         } catch (const abandoned&) {
         }
     }
@@ -61,7 +67,8 @@ public:
     /// The threads, from the scenario's frame; returns when all have ended.
     void run(std::span<const body> bodies) {
         memory.fork();
-        for (std::size_t i = 1; i <= bodies.size(); ++i) start(i, bodies[i - 1]);
+        last_ = bodies.size();
+        for (std::size_t i = 1; i <= last_; ++i) start(i, bodies[i - 1]);
         switch_to(successor());
         running_ = 0;
         if (!failure.empty()) {
@@ -72,11 +79,11 @@ public:
     }
 
     /// Ends the execution. Its threads are not unwound.
-    [[noreturn]] void fail(const std::string& sentence) {
+    [[noreturn]] void fail(const char* sentence) {
         failure = sentence;
-        log.line(running_, "FAILS: %s", sentence.c_str());
+        log.line(running_, "FAILS: %s", sentence);
         if (running_ == 0) throw abandoned{};
-        self().flow.switch_to(threads_[0].flow, true);
+        self().flow.switch_to(threads_[0].flow);
         __builtin_unreachable();
     }
 
@@ -85,7 +92,7 @@ public:
         if (running_ == 0) return 0;
         count_step();
         if (std::exchange(self().fresh, false) || preemptions_ == 0) return running_;
-        candidates_.assign(1, running_);
+        gather([this](std::size_t i) { return i == running_; });
         add([this](std::size_t i) {
             return i != running_ && (can_go_on(i) || (early_wakes_ > 0 && asleep(i)));
         });
@@ -132,7 +139,7 @@ public:
     void wake(const void* on, int count) {
         for (; count > 0; --count) {
             gather([&](std::size_t i) { return asleep(i) && threads_[i].sleeps_on == on; });
-            if (candidates_.empty()) return;
+            if (count_ == 0) return;
             thread& t = threads_[pick()];
             t.status = status::ready;
             t.woken = true;
@@ -153,7 +160,7 @@ private:
         fiber flow;
         body work{};
         explorer::status status = explorer::status::finished;
-        bool fresh = false;              // was given control and made no access yet
+        bool fresh = false;  // was given control and made no access yet
         const void* sleeps_on = nullptr;
         std::optional<std::int64_t> until;  // which time it sleeps
         bool woken = false;
@@ -165,7 +172,6 @@ private:
 
     void start(std::size_t i, const body& b) {
         thread& t = threads_[i];
-        t.flow.start(stacks_[i - 1], &main_of_thread);
         t.work = b;
         t.status = status::ready;
         t.fresh = true;
@@ -177,7 +183,8 @@ private:
 
     void count_step() {
         if (running_ == 0) fail("the scenario's frame would wait for ever: no thread runs now");
-        if (++steps_ > options_.steps_max) fail("endless: an execution of more than steps_max steps");
+        if (++steps_ > options_.steps_max)
+            fail("endless: an execution of more than steps_max steps");
     }
 
     void give_way(status until_chosen) {
@@ -190,19 +197,20 @@ private:
     void switch_to(std::size_t chosen) {
         thread& from = self();
         thread& to = threads_[chosen];
-        if (to.status == status::spinning && !sees_something_new(chosen)) memory.bring_a_change(chosen);
+        if (to.status == status::spinning && !sees_something_new(chosen))
+            memory.bring_a_change(chosen);
         if (to.status == status::asleep) --early_wakes_;
         running_ = chosen;
-        if (&from != &to) from.flow.switch_to(to.flow, from.status == status::finished);
+        if (&from != &to) from.flow.switch_to(to.flow);
     }
 
     // Who runs when this thread gives way: any of those that can go on; if none can, one whose time
     // passes; the scenario's frame when all have ended.
     std::size_t successor() {
         gather([this](std::size_t i) { return can_go_on(i); });
-        if (candidates_.empty()) {
+        if (count_ == 0) {
             gather([this](std::size_t i) { return asleep(i) && threads_[i].until; });
-            if (candidates_.empty()) return end_of_threads();
+            if (count_ == 0) return end_of_threads();
             const std::size_t chosen = pick();
             threads_[chosen].status = status::ready;
             return chosen;
@@ -213,7 +221,7 @@ private:
 
     std::size_t end_of_threads() {
         bool all_finished = true;
-        for (std::size_t i = 1; i <= threads_max; ++i) {
+        for (std::size_t i = 1; i <= last_; ++i) {
             if (threads_[i].status == status::finished) continue;
             all_finished = false;
             log.line(i, asleep(i) ? "sleeps for ever" : "spins for ever");
@@ -233,21 +241,23 @@ private:
 
     template <class F>
     void gather(F condition) {
-        candidates_.clear();
+        count_ = 0;
         add(condition);
     }
     template <class F>
     void add(F condition) {
-        for (std::size_t i = 1; i <= threads_max; ++i)
-            if (condition(i)) candidates_.push_back(i);
+        for (std::size_t i = 1; i <= last_; ++i)
+            if (condition(i)) candidates_[count_++] = i;
     }
-    std::size_t pick() { return candidates_[choices.choose(candidates_.size())]; }
+    std::size_t pick() { return candidates_[choices.choose(count_)]; }
 
     const options options_;
-    std::array<fiber_stack, threads_max> stacks_;
-    std::array<thread, threads_max + 1> threads_{};  // the first is the scenario's own frame
+    fiber_stack stacks_[threads_max];
+    thread threads_[threads_max + 1];  // the first is the scenario's own frame
+    std::size_t last_ = 0;
     std::size_t running_ = 0;
-    std::vector<std::size_t> candidates_;
+    std::size_t candidates_[threads_max];
+    std::size_t count_ = 0;  // of the candidates
     int steps_ = 0;
     int preemptions_ = 0;  // left
     int early_wakes_ = 0;  // left
@@ -262,12 +272,12 @@ class uses {
 public:
     void read() {
         const clock& now = check(changed_);
-        read_[current->running()] = now[current->running()];
+        read_.of[current->running()] = now.of[current->running()];
     }
     void change() {
         check(read_);
         const clock& now = check(changed_);
-        changed_[current->running()] = now[current->running()];
+        changed_.of[current->running()] = now.of[current->running()];
     }
     void retire() {
         change();
@@ -278,7 +288,7 @@ private:
     const clock& check(const clock& earlier) const {
         const clock& now = current->memory.now(current->running());
         if (retired_) current->fail("plain data is used after retire()");
-        if (!covers(now, earlier)) current->fail("race: acquire and release do not order two uses");
+        if (!now.covers(earlier)) current->fail("race: acquire and release do not order two uses");
         return now;
     }
 
@@ -289,10 +299,11 @@ private:
 
 inline void explorer::main_of_thread(boost::context::detail::transfer_t) noexcept {
     explorer& e = *current;
-    e.self().work.call(e.self().work.callable);
-    e.self().status = status::finished;
-    e.switch_to(e.successor());
-    __builtin_unreachable();
+    for (;;) {  // one round per set of threads that it is a part of
+        e.self().work.call(e.self().work.callable);
+        e.self().status = status::finished;
+        e.switch_to(e.successor());
+    }
 }
 
 }  // namespace detail

@@ -3,21 +3,14 @@
 #pragma once
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <boost/context/detail/fcontext.hpp>
 #include <cstddef>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define INTERLEAVE_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define INTERLEAVE_ASAN 1
-#endif
-#endif
+#include "environment.hpp"
 
-#if INTERLEAVE_ASAN
+#if WIRE_TEST_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -32,7 +25,9 @@ public:
         ::mprotect(low_, guard, PROT_NONE);
     }
     ~fiber_stack() {
-        unpoison();
+#if WIRE_TEST_ASAN
+        __asan_unpoison_memory_region(usable(), usable_size);  // nobody unwound what lies there
+#endif
         ::munmap(low_, size);
     }
     fiber_stack(const fiber_stack&) = delete;
@@ -41,14 +36,8 @@ public:
     [[nodiscard]] std::byte* usable() const noexcept {
         return static_cast<std::byte*>(low_) + guard;
     }
-    /// What lived on the stack is gone, also if nobody unwound it.
-    void unpoison() const noexcept {
-#if INTERLEAVE_ASAN
-        __asan_unpoison_memory_region(usable(), usable_size);
-#endif
-    }
 
-    static constexpr std::size_t size = 256 * 1024;
+    static constexpr std::size_t size = 0x40000;
     static constexpr std::size_t guard = 4096;
     static constexpr std::size_t usable_size = size - guard;
 
@@ -57,23 +46,21 @@ private:
     void* low_;
 };
 
-/// A flow of control that waits to be continued. A fresh one is the thread's own.
+/// A flow of control that waits to be continued; one that was not started is the OS thread's own.
 class fiber {
 public:
-    /// The next switch here calls `entry` on an empty `stack`; it must not return.
+    /// The first switch here calls `entry` on `stack`; it must not return.
     void start(const fiber_stack& stack, void (*entry)(boost::context::detail::transfer_t)) {
-        stack.unpoison();
         low_ = stack.usable();
         size_ = fiber_stack::usable_size;
-        shadow_ = nullptr;
         at_ = boost::context::detail::make_fcontext(stack.usable() + size_, size_, entry);
     }
 
-    /// Continues `to`; returns when somebody continues this one, unless it is `dying`.
-    void switch_to(fiber& to, [[maybe_unused]] bool dying = false) {
+    /// Continues `to`; returns when somebody continues this one.
+    void switch_to(fiber& to) {
         to_ = &to;
-#if INTERLEAVE_ASAN
-        __sanitizer_start_switch_fiber(dying ? nullptr : &shadow_, to.low_, to.size_);
+#if WIRE_TEST_ASAN
+        __sanitizer_start_switch_fiber(&shadow_, to.low_, to.size_);
 #endif
         boost::context::detail::ontop_fcontext(to.at_, this, &arrive);
     }
@@ -85,17 +72,17 @@ private:
     static transfer arrive(transfer t) noexcept {
         fiber* const from = static_cast<fiber*>(t.data);
         from->at_ = t.fctx;
-#if INTERLEAVE_ASAN
+#if WIRE_TEST_ASAN
         __sanitizer_finish_switch_fiber(from->to_->shadow_, &from->low_, &from->size_);
 #endif
         return t;
     }
 
     boost::context::detail::fcontext_t at_ = nullptr;
-    fiber* to_ = nullptr;  // a local would lie in a dying fiber's freed shadow stack
+    fiber* to_ = nullptr;  // whom it has continued
     const void* low_ = nullptr;
     std::size_t size_ = 0;
-    void* shadow_ = nullptr;
+    [[maybe_unused]] void* shadow_ = nullptr;  // AddressSanitizer's
 };
 
 }  // namespace interleave::detail

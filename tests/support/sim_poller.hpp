@@ -1,5 +1,5 @@
-// A poller with a clock of its own: time stands still while wires run and jumps to the next deadline
-// when all of them wait. So tests of timers take no time and have exact results.
+// A poller with a clock of its own: time stands still while wires run and jumps to the next
+// deadline when all of them wait. So tests of timers take no time and have exact results.
 #pragma once
 
 #include <atomic>

@@ -1,0 +1,165 @@
+// Peer: Boost.Fiber with its default scheduler and pooled stacks.
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <boost/fiber/condition_variable.hpp>
+#include <boost/fiber/fiber.hpp>
+#include <boost/fiber/mutex.hpp>
+#include <boost/fiber/operations.hpp>
+#include <boost/fiber/pooled_fixedsize_stack.hpp>
+
+#include "measure.hpp"
+#include "round_trip.hpp"
+
+namespace {
+
+namespace bf = boost::fibers;
+
+constexpr std::size_t stack_size = 64 * 1024;
+
+template <int Depth>
+double yield(std::size_t count) {
+    bf::pooled_fixedsize_stack memory(stack_size);
+    std::vector<bf::fiber> others;
+    double result = 0;
+    bool stop = false;
+    auto turn = [] { boost::this_fiber::yield(); };
+    bf::fiber first(std::allocator_arg, memory, [&] {
+        result =
+            bench::ns_per_operation([&](std::uint64_t n) { bench::turns<Depth>(turn, n, stop); });
+        stop = true;
+    });
+    for (std::size_t i = 1; i < count; ++i)
+        others.emplace_back(std::allocator_arg, memory,
+                            [&] { bench::turns<Depth>(turn, bench::for_ever, stop); });
+    first.join();
+    for (auto& f : others) f.join();
+    return result / static_cast<double>(count);
+}
+
+// What a fiber parks in: it has no lower public primitive.
+class baton {
+public:
+    void post() {
+        {
+            const std::lock_guard guard(mutex_);
+            posted_ = true;
+        }
+        changed_.notify_one();
+    }
+
+    void wait() {
+        std::unique_lock guard(mutex_);
+        changed_.wait(guard, [this] { return posted_; });
+        posted_ = false;
+    }
+
+private:
+    bf::mutex mutex_;
+    bf::condition_variable changed_;
+    bool posted_ = false;
+};
+
+// One operation: a fiber makes the other ready and parks.
+double park_unpark() {
+    struct turn {
+        baton& mine;
+        baton& theirs;
+        void operator()() const {
+            theirs.post();
+            mine.wait();
+        }
+    };
+    baton batons[2];
+    bool stop = false;
+    double result = 0;
+    bf::fiber other([&] {
+        batons[0].wait();
+        bench::turns<0>(turn{batons[0], batons[1]}, bench::for_ever, stop);
+    });
+    bf::fiber first([&] {
+        result = bench::ns_per_operation([&](std::uint64_t n) {
+            bench::turns<0>(turn{batons[1], batons[0]}, n, stop);
+        });
+        stop = true;
+        batons[0].post();
+    });
+    first.join();
+    other.join();
+    return result / 2;
+}
+
+double spawn_run_join() {
+    bf::pooled_fixedsize_stack memory(stack_size);
+    return bench::ns_per_operation([&](std::uint64_t n) {
+        for (; n > 0; --n) bf::fiber(std::allocator_arg, memory, [] {}).join();
+    });
+}
+
+double wake_busy() {
+    const bench::cores cores;
+    bench::round_trip trip;
+    baton wake;
+    std::atomic<bool> stop{false};
+    std::thread target([&] {
+        cores.pin(0);
+        auto busy = [&] {
+            while (!stop) boost::this_fiber::yield();
+        };
+        bf::fiber busy1(busy);
+        bf::fiber busy2(busy);
+        bf::fiber sleeper([&] {
+            for (wake.wait(); !stop; wake.wait()) trip.answer();
+        });
+        sleeper.join();
+        busy1.join();
+        busy2.join();
+    });
+    cores.pin(1);
+    const double ns = bench::ns_per_round_trip([&](std::uint64_t n) {
+        for (; n > 0; --n) {
+            wake.post();
+            trip.await_next();
+        }
+    });
+    stop = true;
+    wake.post();
+    target.join();
+    return ns;
+}
+
+double wake_sleeping() {
+    const bench::cores cores;
+    baton there;
+    baton back;
+    std::atomic<bool> stop{false};
+    std::thread answerer([&] {
+        cores.pin(1);
+        for (there.wait(); !stop; there.wait()) back.post();
+    });
+    cores.pin(0);
+    const double ns = bench::ns_per_round_trip([&](std::uint64_t n) {
+        for (; n > 0; --n) {
+            there.post();
+            back.wait();
+        }
+    });
+    stop = true;
+    there.post();
+    answerer.join();
+    return ns;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::vector<bench::bench_case> cases;
+    bench::add_yields(cases, []<int Depth>(std::size_t count) { return yield<Depth>(count); });
+    cases.push_back({"park-unpark", &park_unpark});
+    cases.push_back({"spawn-run-join", &spawn_run_join});
+    cases.push_back({"wake-busy", &wake_busy});
+    cases.push_back({"wake-sleeping", &wake_sleeping});
+    return bench::run_cases(cases, argc, argv);
+}

@@ -1,0 +1,113 @@
+// Peer: State Threads. One thread per process; its yield is a sleep of no length.
+#include <st.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "measure.hpp"
+
+namespace {
+
+constexpr int stack_size = 64 * 1024;
+
+void init() {
+    if (st_set_eventsys(ST_EVENTSYS_ALT) != 0 || st_init() != 0) {
+        std::perror("st_init");
+        std::exit(1);
+    }
+}
+
+template <class F>
+st_thread_t start(F& f) {
+    auto* const call = +[](void* p) -> void* {
+        (*static_cast<F*>(p))();
+        return nullptr;
+    };
+    st_thread_t const t = st_thread_create(call, &f, 1, stack_size);
+    if (!t) {
+        std::perror("st_thread_create");
+        std::exit(1);
+    }
+    return t;
+}
+
+template <int Depth>
+double yield(std::size_t count) {
+    double result = 0;
+    bool stop = false;
+    auto turn = [] { st_usleep(0); };
+    auto first = [&] {
+        result =
+            bench::ns_per_operation([&](std::uint64_t n) { bench::turns<Depth>(turn, n, stop); });
+        stop = true;
+    };
+    auto other = [&] { bench::turns<Depth>(turn, bench::for_ever, stop); };
+    std::vector<st_thread_t> threads{start(first)};
+    for (std::size_t i = 1; i < count; ++i) threads.push_back(start(other));
+    for (st_thread_t t : threads) st_thread_join(t, nullptr);
+    return result / static_cast<double>(count);
+}
+
+double yield_fd_armed() {
+    init();
+    int ends[2];
+    if (::pipe(ends) != 0) std::exit(1);
+    st_netfd_t const idle = st_netfd_open(ends[0]);
+    auto waiter = [&] { st_netfd_poll(idle, POLLIN, ST_UTIME_NO_TIMEOUT); };
+    start(waiter);
+    return yield<0>(1'000);
+}
+
+// One operation: a thread makes the other ready and parks.
+double park_unpark() {
+    struct turn {
+        st_cond_t mine;
+        st_cond_t theirs;
+        void operator()() const {
+            st_cond_signal(theirs);
+            st_cond_wait(mine);
+        }
+    };
+    init();
+    const st_cond_t conditions[2] = {st_cond_new(), st_cond_new()};
+    double result = 0;
+    bool stop = false;
+    auto other = [&] {
+        st_cond_wait(conditions[0]);
+        bench::turns<0>(turn{conditions[0], conditions[1]}, bench::for_ever, stop);
+    };
+    auto first = [&] {
+        result = bench::ns_per_operation([&](std::uint64_t n) {
+            bench::turns<0>(turn{conditions[1], conditions[0]}, n, stop);
+        });
+        stop = true;
+        st_cond_signal(conditions[0]);
+    };
+    st_thread_t const threads[2] = {start(other), start(first)};
+    for (st_thread_t t : threads) st_thread_join(t, nullptr);
+    return result / 2;
+}
+
+double spawn_run_join() {
+    init();
+    auto nothing = [] {};
+    return bench::ns_per_operation([&](std::uint64_t n) {
+        for (; n > 0; --n) st_thread_join(start(nothing), nullptr);
+    });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::vector<bench::bench_case> cases;
+    bench::add_yields(cases, []<int Depth>(std::size_t count) {
+        init();
+        return yield<Depth>(count);
+    });
+    cases.push_back({"yield-1000-fd-armed", &yield_fd_armed});
+    cases.push_back({"park-unpark", &park_unpark});
+    cases.push_back({"spawn-run-join", &spawn_run_join});
+    return bench::run_cases(cases, argc, argv);
+}

@@ -1,0 +1,56 @@
+"""Suite `core`: switching, starting, waking and timers. One program per system."""
+
+import machine
+import report
+
+# In the order in which they run; the package that a peer needs.
+SYSTEMS = {
+    "wire": None,
+    "wire_shared": None,
+    "limit": None,
+    "coloured": None,
+    "jump_fcontext": None,
+    "inline_asm": None,
+    "fresh_fcontext": None,
+    "line_and_switch": None,
+    "multimap": None,
+    "boost_fiber": "libboost-fiber1.81-dev",
+    "state_threads": "libst-dev",
+}
+TWO_CORES = {"wake-busy", "wake-sleeping"}
+LIMITS = {"timers-100000": "multimap"}
+# What has no limit of its own is compared with another case of ours.
+STAND_INS = {("yield-1000-fd-armed", "limit"): ("wire", "yield-1000-depth0")}
+
+
+class Suite:
+    def __init__(self, settings):
+        self.settings = settings
+        self.programs = {s: settings.program(f"core_{s}") for s in SYSTEMS}
+        self.lists = {s: self._list(p) for s, p in self.programs.items() if p}
+
+    def _list(self, program):
+        return machine.output_of([program, "--list"], self.settings.cores, 20).split()
+
+    def notes(self):
+        for system, program in self.programs.items():
+            if not program:
+                package = SYSTEMS[system]
+                why = f": install {package} and configure again" if package else ""
+                yield f"SKIPPED {system}: core_{system} is not built{why}"
+
+    def cases(self):
+        slugs = dict.fromkeys(slug for listed in self.lists.values() for slug in listed)
+        return [report.Case(slug, self._systems(slug), {"": "ns"}, LIMITS.get(slug, "limit"))
+                for slug in slugs if len(self.settings.cores) > 1 or slug not in TWO_CORES]
+
+    def _systems(self, slug):
+        return [s for s in SYSTEMS if slug in self.lists.get(STAND_INS.get((slug, s), (s,))[0], [])
+                and (s in self.lists)]
+
+    def measure(self, case, system, _):
+        program, slug = STAND_INS.get((case.slug, system), (system, case.slug))
+        cores = self.settings.cores[:2 if slug in TWO_CORES else 1]
+        printed = machine.output_of([self.programs[program], slug], cores, 120,
+                                    {"BENCH_MS": "60" if self.settings.quick else "300"})
+        return {"": float(printed.split()[1])}

@@ -1,0 +1,90 @@
+"""Cases, records and tables."""
+
+import dataclasses
+import math
+import statistics
+
+
+@dataclasses.dataclass
+class Case:
+    slug: str
+    systems: list  # in the order in which they run
+    metrics: dict  # name -> unit; the first is what the case is about, its name is ""
+    limit: str = "limit"  # the system that ratio_to_limit refers to
+
+
+def records_of(suite, case, values):
+    """A record per system and metric, with ratios of medians."""
+    records = []
+    for metric, unit in case.metrics.items():
+        medians = {s: statistics.median(v[metric]) for s, v in values.items() if v.get(metric)}
+        for system, median in medians.items():
+            runs = values[system][metric]
+            records.append({
+                "suite": suite,
+                "case": f"{case.slug}-{metric}" if metric else case.slug,
+                "system": system,
+                "unit": unit,
+                "median": median,
+                "min": min(runs),
+                "runs": len(runs),
+                "ratio_to_limit": ratio(median, medians.get(case.limit)),
+                "ratio_to_wire": ratio(median, medians.get("wire")),
+                "values": runs,
+            })
+    return records
+
+
+def ratio(value, base):
+    return round(value / base, 4) if base else None
+
+
+def number(value):
+    if value is None:
+        return "-"
+    digits = 2 if value < 100 else 1 if value < 10_000 else 0
+    return f"{value:,.{digits}f}"
+
+
+def table(case, records):
+    """The table of one case: a row per system, the ratios of its first metric."""
+    extra = [m for m in case.metrics if m]
+    head = ["system", "median", "min", "x limit", "x wire"]
+    head += [f"{m} ({case.metrics[m]})" if case.metrics[m] else m for m in extra]
+    value = {(r["case"], r["system"]): r for r in records}
+    rows = []
+    for r in (r for r in records if r["case"] == case.slug):
+        others = [value.get((f"{case.slug}-{m}", r["system"]), {}).get("median") for m in extra]
+        numbers = [r["median"], r["min"], r["ratio_to_limit"], r["ratio_to_wire"], *others]
+        rows.append([r["system"]] + [number(n) for n in numbers])
+    title = f"{case.slug} ({case.metrics['']}"
+    title += ")" if case.limit == "limit" else f"; the limit is {case.limit})"
+    return title + "\n" + aligned([head] + rows) + "\n"
+
+
+def aligned(rows):
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    return "\n".join("  " + "  ".join(
+        cell.ljust(w) if i == 0 else cell.rjust(w)
+        for i, (cell, w) in enumerate(zip(r, widths))) for r in rows)
+
+
+def geometric_mean(ratios):
+    return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
+
+
+def summary(suite, cases, records):
+    """Geometric means over the cases of a suite; each ratio over the cases that both have."""
+    slugs = {c.slug for c in cases}
+    of_system = {}
+    for r in records:
+        if r["case"] in slugs:
+            of_system.setdefault(r["system"], []).append(r)
+    rows = [["system", "x limit", "cases", "x wire", "cases"]]
+    for system, its_records in of_system.items():
+        row = [system]
+        for key in ("ratio_to_limit", "ratio_to_wire"):
+            ratios = [r[key] for r in its_records if r[key]]
+            row += [number(geometric_mean(ratios)), str(len(ratios))]
+        rows.append(row)
+    return f"{suite}: geometric means\n" + aligned(rows) + "\n"

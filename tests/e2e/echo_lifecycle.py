@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""echo_server: starting, refusing to start, and stopping."""
+
+import ctypes
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import PATIENCE, Server, ask, eventually, main, receive_all
+
+
+def refused(*args, **more):
+    """Runs a server that must not start. Returns its exit code and what it says."""
+    with_output = subprocess.run([Server.folder / "echo_server", *map(str, args)], text=True,
+                                 capture_output=True, timeout=PATIENCE, check=False, **more)
+    return with_output.returncode, with_output.stdout + with_output.stderr
+
+
+def drop_override():
+    """Root, too, must then have the permission to write into a folder."""
+    pr_capbset_drop, cap_dac_override = 24, 1
+    ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0)
+
+
+class EchoStart(unittest.TestCase):
+    def test_help_names_every_option(self):
+        code, text = refused("--help")
+        self.assertEqual(code, 0)
+        for option in ("--host", "--unix", "--port", "--threads", "--idle-timeout",
+                       "--max-connections", "--drain", "--help", "7000"):
+            self.assertIn(option, text)
+
+    def test_one_line_says_where_it_listens(self):
+        with Server() as server:
+            self.assertRegex(server.said,
+                             r"^listening on 127\.0\.0\.1:\d+( and \[::1\]:\d+)?\n$")
+            code, out, err = server.stop()
+            self.assertEqual((code, err), (0, ""))
+            self.assertEqual(out.count("listening"), 1)
+
+    def test_a_port_in_use_is_one_sentence_and_exit_code_1(self):
+        for mine, other in ((1, 1), (2, 1), (1, 2), (2, 2)):
+            with self.subTest(mine=mine, other=other), Server("--threads", other) as server:
+                code, text = refused("--threads", mine, "--port", server.port)
+                self.assertEqual(code, 1)
+                self.assertEqual(text, f"echo_server: port {server.port} is already in use "
+                                       f"(127.0.0.1:{server.port}): choose another with --port\n")
+                with server.connect() as client:
+                    self.assertTrue(ask(client))
+
+    def test_a_bad_host_is_one_sentence_and_exit_code_1(self):
+        code, text = refused("--host", "localhost", "--port", 0)
+        self.assertEqual(code, 1)
+        self.assertEqual(text, "echo_server: --host takes a numeric IPv4 or IPv6 address, "
+                               "not 'localhost'\n")
+        code, text = refused("--host", "192.0.2.1", "--port", 0)
+        self.assertEqual(code, 1)
+        self.assertEqual(text, "echo_server: cannot listen on 192.0.2.1:0: "
+                               "Cannot assign requested address\n")
+
+    def test_a_unix_path_that_cannot_be_made_is_one_sentence_and_exit_code_1(self):
+        code, text = refused("--unix", "/nonexistent/echo")
+        self.assertEqual(code, 1)
+        self.assertEqual(text, "echo_server: cannot listen on /nonexistent/echo: "
+                               "No such file or directory\n")
+        code, text = refused("--unix", "x" * 200)
+        self.assertEqual(code, 1)
+        self.assertIn("File name too long", text)
+
+    def test_no_permission_is_one_sentence_and_exit_code_1(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o500)
+            code, text = refused("--unix", f"{folder}/echo", preexec_fn=drop_override)
+            self.assertEqual(code, 1)
+            self.assertEqual(text, f"echo_server: cannot listen on {folder}/echo: "
+                                   "Permission denied\n")
+
+    def test_options_that_make_no_sense_are_refused(self):
+        for args in (["--port", "70000"], ["--port", "x"], ["--threads", "0"], ["--nonsense"],
+                     ["--idle-timeout", "0"],
+                     ["--unix", "@x", "--host", "::1"]):
+            with self.subTest(args=args):
+                code, text = refused(*args)
+                self.assertNotEqual(code, 0)
+                self.assertIn("--help", text)
+
+
+class EchoStop(unittest.TestCase):
+    def test_sigterm_and_sigint_end_an_idle_server_at_once(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number=number), Server() as server:
+                begin = time.monotonic()
+                server.signal(number)
+                code, out, err = server.end()
+                self.assertLess(time.monotonic() - begin, 2)
+                self.assertEqual((code, err), (0, ""))
+                self.assertIn("cut connections: 0", out)
+
+    def test_open_connections_may_finish(self):
+        for threads in (1, 2):
+            with self.subTest(threads=threads), Server("--threads", threads) as server:
+                clients = [server.connect() for _ in range(4)]
+                self.assertTrue(all(ask(client) for client in clients))
+                server.signal()
+                self.assertEqual(server.process.stdout.readline(),
+                                 "signal 15, open connections: 4\n")
+                self.assertTrue(eventually(lambda: not self.accepts(server)))
+                self.assertTrue(all(ask(client, b"still here") for client in clients))
+                for client in clients:
+                    client.close()
+                code, out, _ = server.end()
+                self.assertEqual(code, 0)
+                self.assertIn("cut connections: 0", out)
+
+    @staticmethod
+    def accepts(server):
+        try:
+            with server.connect() as client:
+                return ask(client)
+        except OSError:
+            return False
+
+    def test_after_the_drain_time_the_rest_is_cut(self):
+        with Server("--drain", 0.3) as server, server.connect() as a, server.connect() as b:
+            self.assertTrue(ask(a) and ask(b))
+            begin = time.monotonic()
+            code, out, err = server.stop()
+            self.assertGreater(time.monotonic() - begin, 0.25)
+            self.assertEqual((code, err), (0, ""))
+            self.assertIn("cut connections: 2", out)
+            self.assertEqual(receive_all(a), b"")
+
+    def test_a_second_signal_ends_it_at_once(self):
+        for threads in (1, 2):
+            with self.subTest(threads=threads), Server("--drain", 60, "--threads", threads) as server:
+                with server.connect() as client:
+                    self.assertTrue(ask(client))
+                    server.signal()
+                    self.assertIn("signal 15", server.process.stdout.readline())
+                    server.signal()
+                    self.assertEqual(server.end()[0], -signal.SIGTERM)
+
+    def test_it_can_be_started_again_on_the_same_port(self):
+        with Server() as server:
+            with server.connect() as client:
+                self.assertTrue(ask(client))
+                server.signal()  # the server closes first: its side lingers
+                client.close()
+            self.assertEqual(server.end()[0], 0)
+            port = server.port
+        with Server("--host", "127.0.0.1", port=port) as server, server.connect() as client:
+            self.assertTrue(ask(client))
+
+    def test_a_unix_path_is_removed_at_the_end_and_replaced_after_a_crash(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "echo")
+            with Server("--unix", path, port=None) as server:
+                self.assertTrue(path.is_socket())
+                code, text = refused("--unix", path)
+                self.assertEqual(code, 1)
+                self.assertIn("Address already in use", text)
+                server.signal(signal.SIGKILL)
+                server.end()
+            self.assertTrue(path.is_socket())
+            with Server("--unix", path, port=None) as server:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(str(path))
+                    self.assertTrue(ask(client))
+                self.assertEqual(server.stop()[0], 0)
+            self.assertFalse(path.exists())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""ping_pong, timeouts and echo_minimal print and do what they promise."""
+
+import ctypes
+import fcntl
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import unittest
+
+from harness import PATIENCE, ask, eventually
+
+FOLDER = pathlib.Path(sys.argv.pop(1)).resolve()
+
+
+def enter_own_network():
+    """Moves this process into a network of its own, so that port 7000 is free. May fail."""
+    newuser, newnet, siocgifflags, siocsifflags, up = 0x10000000, 0x40000000, 0x8913, 0x8914, 1
+    flags = newnet if os.geteuid() == 0 else newuser | newnet
+    if ctypes.CDLL(None).unshare(flags) != 0:
+        return
+    with socket.socket() as any_socket:
+        request = struct.pack("16sh14x", b"lo", 0)
+        state = struct.unpack("16sh14x", fcntl.ioctl(any_socket, siocgifflags, request))[1]
+        fcntl.ioctl(any_socket, siocsifflags, struct.pack("16sh14x", b"lo", state | up))
+
+
+def port_is_free():
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", 7000)) != 0
+
+
+def output_of(name, *args):
+    done = subprocess.run([FOLDER / name, *args], capture_output=True, text=True, timeout=PATIENCE,
+                          check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+class SmallExamples(unittest.TestCase):
+    def test_ping_pong(self):
+        lines = "".join(f"ping {i}\npong {i}\n" for i in range(1, 6))
+        self.assertEqual(output_of("ping_pong"), (0, lines + "5 rounds\n", ""))
+        self.assertEqual(output_of("ping_pong", "1"), (0, "ping 1\npong 1\n1 rounds\n", ""))
+
+    def test_timeouts(self):
+        self.assertEqual(output_of("timeouts"), (0, "\n".join([
+            "deadline: 5 of 8 bytes, Connection timed out",
+            "shared deadline: 3 of 3 reads failed",
+            "scope: Operation canceled, Operation canceled, expired: yes",
+            "server: Operation canceled",
+            "client: bye",
+            ""]), ""))
+
+    def test_echo_minimal(self):
+        if not port_is_free():
+            self.skipTest("port 7000 is in use here")
+        server = subprocess.Popen([FOLDER / "echo_minimal"])
+        try:
+            self.assertTrue(eventually(lambda: not port_is_free()))
+            with socket.create_connection(("127.0.0.1", 7000), timeout=PATIENCE) as client:
+                self.assertTrue(ask(client, b"x" * 100_000))
+            second = output_of("echo_minimal")
+            self.assertEqual(second[0], 1)
+            self.assertIn("Address already in use", second[2])
+        finally:
+            server.kill()
+            server.wait()
+
+
+if __name__ == "__main__":
+    enter_own_network()
+    unittest.main()

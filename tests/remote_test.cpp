@@ -1,0 +1,293 @@
+// What other threads do to a runtime: go, resume, stop; while it runs, sleeps, ends or is gone.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <wire/runtime.hpp>
+#include "support/diagnostics.hpp"
+#include "support/dies.hpp"
+#include "support/failing_call.hpp"
+#include "support/sim_poller.hpp"
+#include "support/trace.hpp"
+
+using namespace wire;
+using namespace wire::test;
+using namespace std::chrono_literals;
+
+TEST_CASE("remote: go starts wires in the order in which they were sent") {
+    runtime rt;
+    trace log;
+    const remote r = rt.remote();
+    std::jthread([&] {
+        for (int i = 0; i < 5; ++i) CHECK(r.go([&log, i] { log("", i); }));
+    }).join();
+    CHECK(log.empty());
+    CHECK(rt.run_once() == false);
+    CHECK(log == trace{"0", "1", "2", "3", "4"});
+}
+
+TEST_CASE("remote: go passes arguments, move-only ones too, and names the wire") {
+    runtime rt;
+    const remote r = rt.remote();
+    int sum = 0;
+    std::jthread([&] {
+        CHECK(r.go(
+            [&](std::unique_ptr<int> a, int b) {
+                sum = *a + b;
+                CHECK(this_wire::name() == "remote");
+            },
+            std::make_unique<int>(3), 4));
+    }).join();
+    rt.run_once();
+    CHECK(sum == 7);
+}
+
+TEST_CASE("remote: go works on the runtime's own thread, in a wire and outside") {
+    runtime rt;
+    trace log;
+    auto r = std::make_unique<remote>(rt.remote());
+    CHECK(r->go([&] {
+        log("first");
+        CHECK(r->go([&] {
+            log("second");
+            r.reset();
+        }));
+    }));
+    CHECK(rt.run());
+    CHECK(log == trace{"first", "second"});
+}
+
+TEST_CASE("remote: go wakes a runtime that sleeps") {
+    runtime rt;
+    bool ran = false;
+    std::optional<work_guard> guard(rt);
+    std::jthread other;
+    rt.go([&] {
+        other = std::jthread([&, r = rt.remote()] {
+            std::this_thread::sleep_for(5ms);  // most likely it sleeps now; right in any case
+            CHECK(r.go([&] {
+                ran = true;
+                guard.reset();
+            }));
+        });
+    });
+    CHECK(rt.run());
+    CHECK(ran);
+}
+
+TEST_CASE("remote: resume wakes a wire, and what was written before is visible to it") {
+    runtime rt;
+    int message = 0;
+    std::jthread other;
+    rt.go([&] {
+        other = std::jthread([&message, r = rt.remote(), me = this_wire::ref()] {
+            message = 42;
+            CHECK(r.resume(me));
+        });
+        CHECK(suspend());
+        CHECK(message == 42);
+    });
+    CHECK(rt.run());
+}
+
+TEST_CASE("remote: a resume that comes before the suspend is remembered") {
+    runtime rt;
+    rt.go([&] {
+        const wire_ref me = this_wire::ref();
+        std::jthread([&] { CHECK(rt.remote().resume(me)); }).join();
+        CHECK(suspend());
+    });
+    CHECK(rt.run());
+}
+
+TEST_CASE("remote: resumes that are on their way at once become one, and none is lost") {
+    sim s;
+    s.rt.go([&] {
+        const wire_ref me = this_wire::ref();
+        const remote r = s.rt.remote();
+        for (int i = 0; i < 100; ++i) CHECK(r.resume(me));
+        CHECK(suspend());
+        CHECK(suspend(within(1ms)).code() == ETIMEDOUT);
+        CHECK(r.resume(me));
+        CHECK(suspend());
+    });
+    CHECK(s.rt.run());
+}
+
+TEST_CASE("remote: a resume of a wire that has ended meanwhile reaches nobody else") {
+    sim s;
+    s.rt.go([&] {
+        const remote r = s.rt.remote();
+        auto h = spawn([] {});
+        const wire_ref old = h.ref();
+        CHECK(h.join());
+        auto successor = spawn([] { return suspend(within(1ms)).code(); });  // in the same slot
+        CHECK(r.resume(old));  // the runtime is there; whether the wire is, nobody knows yet
+        CHECK(*successor.join() == ETIMEDOUT);
+    });
+    CHECK(s.rt.run());
+}
+
+TEST_CASE("remote: a resume of a newer wire is not lost to one of an older in the same slot") {
+    sim s;
+    s.rt.go([&] {
+        const remote r = s.rt.remote();
+        auto h = spawn([] {});
+        const wire_ref old = h.ref();
+        CHECK(h.join());
+        auto successor = spawn([] { return suspend(within(1ms)).code(); });
+        CHECK(r.resume(old));
+        CHECK(r.resume(successor.ref()));
+        CHECK(r.resume(old));
+        CHECK(*successor.join() == 0);
+    });
+    CHECK(s.rt.run());
+}
+
+TEST_CASE("remote: stop ends a run that sleeps") {
+    runtime rt;
+    const work_guard guard(rt);
+    std::jthread other;
+    rt.go([&] {
+        other = std::jthread([r = rt.remote()] { CHECK(r.stop()); });
+        static_cast<void>(suspend());
+    });
+    CHECK(rt.run());
+    CHECK(rt.size() == 1);
+}
+
+TEST_CASE("remote: stop ends a run that is busy") {
+    runtime rt;
+    std::jthread other;
+    bool ending = false;
+    rt.go([&] {
+        other = std::jthread([r = rt.remote()] { CHECK(r.stop()); });
+        while (!ending) yield();
+    });
+    CHECK(rt.run());
+    ending = true;
+    CHECK(rt.run());
+}
+
+TEST_CASE("remote: every call says false once the runtime is gone, each time") {
+    remote r;
+    wire_ref a;
+    {
+        runtime rt;
+        r = rt.remote();
+        rt.go([&] { a = this_wire::ref(); });
+        rt.run_once();
+        CHECK(r.resume(a));
+    }
+    for (int i = 0; i < 3; ++i) {
+        CHECK_FALSE(r.go([] { CHECK(false); }));
+        CHECK_FALSE(r.resume(a));
+        CHECK_FALSE(r.stop());
+    }
+    CHECK(r);  // it still refers to that runtime
+}
+
+TEST_CASE("remote: a callable that is refused is destroyed by the caller") {
+    const auto token = std::make_shared<int>(1);
+    std::optional<runtime> rt(std::in_place);
+    const remote r = rt->remote();
+    rt.reset();
+    CHECK_FALSE(r.go([token] {}));
+    CHECK(token.use_count() == 1);
+}
+
+TEST_CASE("remote: what was sent before the end of the runtime runs, cancelled") {
+    trace log;
+    const auto token = std::make_shared<int>(1);
+    {
+        runtime rt;
+        CHECK(rt.remote().go([&, token] {
+            CHECK(this_wire::cancelled());
+            log("ran");
+        }));
+    }
+    CHECK(log == trace{"ran"});
+    CHECK(token.use_count() == 1);
+}
+
+TEST_CASE("remote: copies and moves refer to the same runtime") {
+    runtime rt;
+    int n = 0;
+    remote a = rt.remote();
+    const remote b = a;
+    remote c = std::move(a);
+    CHECK_FALSE(a);
+    CHECK(b);
+    a = c;
+    c = remote();
+    CHECK_FALSE(c);
+    for (const remote* r : {&static_cast<const remote&>(a), &b}) CHECK(r->go([&] { ++n; }));
+    rt.run_once();
+    CHECK(n == 2);
+}
+
+TEST_CASE("remote: an exception in a wire that another thread sent ends the program") {
+    CHECK(dies(
+        [] {
+            runtime rt;
+            static_cast<void>(rt.remote().go([] { throw std::runtime_error("from afar"); }));
+            static_cast<void>(rt.run());
+        },
+        "exception left the detached wire \"remote\": from afar"));
+}
+
+TEST_CASE(
+    "remote: when there is no stack for a wire that was sent, run throws and nothing is lost") {
+    runtime rt;
+    trace log;
+    const remote r = rt.remote();
+    for (int i = 0; i < 3; ++i) CHECK(r.go([&log, i] { log("", i); }));
+    {
+        const failing_call full("mmap", ENOMEM, 1, 2);
+        CHECK_THROWS_AS(rt.run_once(), std::system_error);
+        CHECK(log.empty());
+        CHECK(r.go([&log] { log("3"); }));  // behind those that wait
+        CHECK_THROWS_AS(static_cast<void>(rt.run()), std::system_error);
+    }
+    CHECK_FALSE(rt.run_once());
+    CHECK(log == trace{"0", "1", "2", "3"});
+}
+
+TEST_CASE("remote: what could not be opened is dropped with the runtime, without a leak") {
+    const auto token = std::make_shared<int>(1);
+    const caught_diagnostics said;
+    {
+        runtime rt;
+        const remote r = rt.remote();
+        for (int i = 0; i < 3; ++i) CHECK(r.go([token] {}));
+        const failing_call full("mmap", ENOMEM);
+        CHECK_THROWS_AS(rt.run_once(), std::system_error);
+    }
+    CHECK(token.use_count() == 1);
+}
+
+TEST_CASE("remote: a stack that fails while the runtime sleeps loses nothing either") {
+    sim s;
+    trace log;
+    const remote r = s.rt.remote();
+    std::optional<work_guard> guard(s.rt);
+    std::optional<failing_call> full;
+    s.clock.idle = [&] {
+        full.emplace("mmap", ENOMEM);
+        CHECK(r.go([&] { log("sent"); }));
+    };
+    CHECK_THROWS_AS(static_cast<void>(s.rt.run()), std::system_error);
+    full.reset();
+    guard.reset();
+    CHECK_FALSE(s.rt.run_once());
+    CHECK(log == trace{"sent"});
+}

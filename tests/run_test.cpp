@@ -1,0 +1,241 @@
+// wire::run: exit codes, what it says, threads. And the reactor's own life.
+#include "support/io.hpp"
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include <wire/run.hpp>
+#include <wire/spawn.hpp>
+
+#include "support/diagnostics.hpp"
+#include "support/dies.hpp"
+#include "support/failing_call.hpp"
+#include "support/trace.hpp"
+
+namespace wire::test {
+namespace {
+
+// Recursion that no compiler turns into a loop.
+int dig(int depth) {
+    volatile char frame[1024];
+    frame[0] = static_cast<char>(depth);
+    return depth == 0 ? 0 : dig(depth + 1) + frame[0];
+}
+
+// First in this file: the handler is installed once in a process, and the child wants a fresh one.
+TEST_CASE("run: a stack overflow of main is reported with its name") {
+    const death end = run_in_child([] { static_cast<void>(run([] { return dig(1); })); });
+    CHECK(end.signal == SIGSEGV);
+    CHECK(end.says("main"));
+    CHECK(end.says("overflow"));
+}
+
+TEST_CASE("run: returns what main returned, 0 for void") {
+    CHECK(run([] { return 7; }) == 7);
+    CHECK(run([] {}) == 0);
+    CHECK(run([] { return true; }) == 1);
+}
+
+TEST_CASE("run: main is a wire of that name, with a reactor") {
+    std::string name;
+    std::string read;
+    CHECK(run([&] {
+              name = this_wire::name();
+              auto [near, far] = unix_pair();
+              put(near, "x");
+              read = take(far);
+          }) == 0);
+    CHECK(name == "main");
+    CHECK(read == "x");
+}
+
+TEST_CASE("run: returns when the last wire has ended, not when main has") {
+    trace log;
+    CHECK(run([&] {
+              go([&] {
+                  let_others_run();
+                  log("other");
+              });
+              log("main");
+              return 3;
+          }) == 3);
+    CHECK(log == trace{"main", "other"});
+}
+
+TEST_CASE("run: a callable that can only be called as an lvalue is called in place") {
+    struct counter {
+        int operator()() & { return ++n; }
+        int n = 0;
+    } count;
+    CHECK(run(count) == 1);
+    CHECK(run(count) == 2);
+    CHECK(count.n == 2);
+    const auto constant = [] { return 4; };
+    CHECK(run(constant) == 4);
+}
+
+TEST_CASE("run: an exception from main gives 1 and its text, and cancels the other wires") {
+    const caught_diagnostics said;
+    std::string other;
+    CHECK(run([&] {
+              go([&] { other = error_name(sleep(never).code()); });
+              yield();
+              throw std::runtime_error("the disk is on fire");
+          }) == 1);
+    CHECK(other == "!ECANCELED");
+    CHECK(said.has(diagnostic::failure, "the disk is on fire"));
+    CHECK(said.size() == 1);
+
+    CHECK(run([] { throw 42; }) == 1);
+    CHECK(said.size() == 2);
+}
+
+TEST_CASE("run: without a handler the text goes to standard error") {
+    const death end = run_in_child(
+        [] { must(run([] { io::listen_tcp("192.0.2.1", 1).value(); }) == 1, "exit code 1"); });
+    CHECK(end.code == 0);
+    CHECK(end.says("Cannot assign requested address"));
+}
+
+TEST_CASE("run: a deadlock gives 1 and names who waits") {
+    const caught_diagnostics said;
+    CHECK(run([] { CHECK(suspend().code() == ECANCELED); }) == 1);
+    CHECK(said.has(diagnostic::deadlock, "deadlock"));
+    CHECK(said.has(diagnostic::deadlock, "\"main\""));
+}
+
+TEST_CASE("run: a kernel object that cannot be made gives 1 and names the call") {
+    for (const std::string call : {"epoll_create1", "eventfd", "epoll_ctl"}) {
+        CAPTURE(call);
+        const caught_diagnostics said;
+        const failing_call refused(call.c_str(), EMFILE);
+        bool ran = false;
+        CHECK(run([&] { ran = true; }) == 1);
+        CHECK_FALSE(ran);
+        CHECK(said.has(diagnostic::failure, call));
+        CHECK(said.has(diagnostic::failure, "Too many open files"));
+        CHECK(said.size() == 1);
+    }
+}
+
+TEST_CASE("run: threads each run main, with a runtime of their own; the caller is one of them") {
+    std::mutex mutex;
+    std::set<std::thread::id> threads;
+    const auto main_once = [&] {
+        auto [near, far] = unix_pair();
+        auto reader = spawn([&far] { return take(far); });
+        CHECK(sleep(shortly()));
+        put(near, "x");
+        const bool ok = reader.join(soon()).value() == "x";
+        const std::lock_guard guard(mutex);
+        CHECK(ok);
+        threads.insert(std::this_thread::get_id());
+        return std::this_thread::get_id() == std::thread::id{} ? 1 : 0;
+    };
+    CHECK(run(main_once, {.threads = 3}) == 0);
+    CHECK(threads.size() == 3);
+    CHECK(threads.contains(std::this_thread::get_id()));
+}
+
+TEST_CASE("run: with threads it returns what the calling thread's main returned") {
+    const auto self = std::this_thread::get_id();
+    CHECK(run([&] { return std::this_thread::get_id() == self ? 5 : 6; }, {.threads = 2}) == 5);
+}
+
+TEST_CASE("run: it may be called again, and from several threads") {
+    std::jthread other([] { CHECK(run([] { return 1; }) == 1); });
+    for (int i = 0; i < 3; ++i) CHECK(run([i] { return i; }) == i);
+}
+
+TEST_CASE("reactor: it says what it runs on") {
+    runtime rt;
+    const io::reactor reactor(rt);
+    CHECK(reactor.backend() == "epoll");
+}
+
+TEST_CASE("reactor: makes its kernel objects in run(), on the thread that runs") {
+    const int before = open_descriptors();
+    {
+        runtime rt;
+        const io::reactor reactor(rt);
+        CHECK(open_descriptors() == before);
+        CHECK(rt.run());
+        CHECK(open_descriptors() == before + 2);
+    }
+    CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("reactor: a failed start can be tried again") {
+    runtime rt;
+    const io::reactor reactor(rt);
+    bool ran = false;
+    rt.go([&] { ran = true; });
+    for (const char* call : {"epoll_create1", "eventfd", "epoll_ctl"}) {
+        const failing_call refused(call, ENOMEM, 1, 1);
+        CHECK_THROWS_AS(rt.run().value(), std::system_error);
+    }
+    CHECK_FALSE(ran);
+    CHECK(rt.run());
+    CHECK(ran);
+}
+
+TEST_CASE("reactor: its end cancels wires that wait in it") {
+    std::string read;
+    {
+        runtime rt;
+        const io::reactor reactor(rt);
+        rt.go([&] {
+            auto [near, far] = unix_pair();
+            read = take(far, 64, never);
+        });
+        rt.run_once();
+    }
+    CHECK(read == "!ECANCELED");
+}
+
+TEST_CASE("reactor: a wait that an interrupted poll saw nothing of goes on") {
+    on_wires([] {
+        auto [near, far] = unix_pair();
+        const failing_call interrupted("epoll_pwait2", EINTR, 1, 5);
+        auto reader = spawn([&far] { return take(far); });
+        let_others_run();
+        put(near, "x");
+        CHECK(reader.join(soon()).value() == "x");
+    });
+}
+
+TEST_CASE("reactor: another thread wakes a runtime that sleeps in it") {
+    runtime rt;
+    const io::reactor reactor(rt);
+    std::jthread other;
+    rt.go([&] {
+        auto [near, far] = unix_pair();
+        const auto send = [&near] { put(near, "x"); };
+        other = std::jthread([send, r = rt.remote()] { CHECK(r.go(send)); });
+        CHECK(take(far) == "x");
+    });
+    CHECK(rt.run());
+}
+
+TEST_CASE("reactor: wires that wait for descriptors are no deadlock, until the last one is gone") {
+    const caught_diagnostics said;
+    runtime rt;
+    const io::reactor reactor(rt);
+    rt.go([] {
+        auto [near, far] = unix_pair();
+        go([s = std::move(near)]() mutable {
+            let_others_run();
+            put(s, "x");
+        });
+        CHECK(take(far) == "x");
+        CHECK(suspend().code() == ECANCELED);
+    });
+    CHECK(rt.run().code() == EDEADLK);
+    CHECK(said.of(diagnostic::deadlock).size() == 2);
+}
+
+}  // namespace
+}  // namespace wire::test

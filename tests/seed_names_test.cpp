@@ -1,0 +1,207 @@
+// docs/from-the-seeds.md maps the names of earlier works to ours. Here each of ours is compiled,
+// row by row, and compared with the document: a name that changes breaks this file, a row that
+// changes breaks the test.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <wire/diagnostics.hpp>
+#include <wire/fault_report.hpp>
+#include <wire/stack.hpp>
+#include <wire/wire.hpp>
+
+namespace {
+
+using names = std::set<std::string>;
+
+// ---- our names, compiled. Each macro makes the text from the very tokens that it compiles.
+
+template <class... T>
+constexpr bool compiles = true;
+
+// "wire::handle<int>::join" is shown as wire::handle::join.
+std::string shown(const std::string& tokens) {
+    return std::regex_replace(tokens, std::regex("<[^>]*>"), "");
+}
+
+#define TYPE(type) (static_cast<void>(sizeof(type)), shown(#type))
+#define VALUE(name) (static_cast<void>(compiles<decltype(name)>), shown(#name))
+#define CALL(name, ...) (static_cast<void>(compiles<decltype(name(__VA_ARGS__))>), shown(#name))
+#define MEMBER(type, name, ...)                                                      \
+    (static_cast<void>(compiles<decltype(std::declval<type&>().name(__VA_ARGS__))>), \
+     shown(#type "::" #name))
+
+// Arguments.
+using work = int (*)();
+using buffer = std::span<std::byte>;
+using data = std::span<const std::byte>;
+using raw = const sockaddr*;
+
+const std::map<std::string, names> ours = {
+    {"W1", {TYPE(wire::runtime)}},
+    {"W2", {MEMBER(wire::runtime, run), MEMBER(wire::runtime, run_once), CALL(wire::run, work())}},
+    {"W3",
+     {CALL(wire::go, work()), CALL(wire::spawn, work()), MEMBER(wire::runtime, go, work()),
+      MEMBER(wire::runtime, spawn, work()), TYPE(wire::spawn_options)}},
+    {"W4", {CALL(wire::yield)}},
+    {"W5",
+     {CALL(wire::suspend, wire::never), CALL(wire::resume, wire::wire_ref()),
+      MEMBER(wire::remote, resume, wire::wire_ref())}},
+    {"W6", {TYPE(wire::runtime)}},
+    {"W7",
+     {CALL(wire::this_wire::ref), CALL(wire::this_wire::id), CALL(wire::this_wire::name),
+      TYPE(wire::wire_ref)}},
+    {"W9",
+     {MEMBER(wire::handle<int>, cancel), MEMBER(wire::cancel_scope, cancel),
+      MEMBER(wire::runtime, cancel_all), CALL(wire::this_wire::cancelled), TYPE(wire::shield)}},
+    {"W10",
+     {MEMBER(wire::handle<int>, join, wire::never), MEMBER(wire::handle<int>, finished),
+      MEMBER(wire::handle<int>, detach)}},
+    {"W14", {VALUE(wire::diagnostic::trace), CALL(wire::set_diagnostics_handler, nullptr)}},
+    {"W16",
+     {MEMBER(wire::stack_cache, acquire), MEMBER(wire::stack_cache, release, wire::stack()),
+      MEMBER(wire::stack_cache, trim, std::size_t{}), TYPE(wire::stack_options),
+      VALUE(wire::spawn_options::stack)}},
+    {"W17", {CALL(wire::install_fault_report), VALUE(wire::run_options::fault_report)}},
+    {"W19", {CALL(wire::go, work())}},
+    {"W24", {CALL(wire::suspend, wire::never)}},
+    {"W27", {TYPE(wire::io::reactor)}},
+    {"W28",
+     {CALL(wire::io::wait_readable, 0, wire::never),
+      CALL(wire::io::wait_writable, 0, wire::never)}},
+    {"W29",
+     {CALL(wire::io::wait_readable, 0, wire::never),
+      CALL(wire::io::wait_writable, 0, wire::never)}},
+    {"W30", {CALL(wire::sleep, wire::never), CALL(wire::within, std::chrono::milliseconds(1))}},
+    {"W31", {TYPE(wire::poller)}},
+    {"W32",
+     {TYPE(wire::deadline), CALL(wire::within, std::chrono::seconds(1)), VALUE(wire::never),
+      TYPE(wire::cancel_scope), MEMBER(wire::cancel_scope, expired)}},
+    {"W33",
+     {CALL(wire::io::stream::adopt, 0), MEMBER(wire::io::stream, close),
+      MEMBER(wire::io::stream, release)}},
+    {"W34",
+     {CALL(wire::io::connect, wire::io::address(), wire::never),
+      CALL(wire::io::address::from, raw(), sizeof(sockaddr))}},
+    {"W35", {CALL(wire::io::connect_tcp, "::1", 80, wire::never)}},
+    {"W36",
+     {MEMBER(wire::io::stream, read_exactly, buffer(), wire::never),
+      MEMBER(wire::io::stream, read, buffer(), wire::never),
+      MEMBER(wire::io::stream, read_at_least, buffer(), std::size_t{1}, wire::never),
+      MEMBER(wire::io::stream, write_all, data(), wire::never), TYPE(wire::io::io_progress)}},
+    {"W38a",
+     {MEMBER(wire::io::stream, read, buffer(), wire::never),
+      MEMBER(wire::io::stream, write, data(), wire::never),
+      MEMBER(wire::io::stream, write_all, data(), wire::never), MEMBER(wire::io::stream, close),
+      CALL(wire::io::wait_readable, 0), CALL(wire::io::wait_writable, 0)}},
+    {"W38b", {MEMBER(wire::remote, resume, wire::wire_ref())}},
+    {"W38d", {TYPE(wire::io::signals)}},
+    {"W38g", {CALL(wire::sleep, wire::never)}},
+    {"W44", {TYPE(wire::detail::list<wire::detail::link>)}},
+    {"R13", {TYPE(wire::io::signals)}},
+};
+
+const names beyond = {
+    MEMBER(wire::handle<int>, join),
+    TYPE(wire::cancel_scope),
+    TYPE(wire::deadline),
+    TYPE(wire::remote),
+    MEMBER(wire::io::listener, accept, wire::never),
+    TYPE(wire::io::signals),
+    VALUE(wire::run_options::threads),
+};
+
+// ---- the document
+
+const std::string path = std::string(__FILE__).substr(0, std::string(__FILE__).rfind("tests/")) +
+                         "docs/from-the-seeds.md";
+
+std::vector<std::string> lines_of_document() {
+    std::ifstream file(path);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(file, line);) lines.push_back(line);
+    return lines;
+}
+
+std::vector<std::string> cells_of(const std::string& line) {
+    std::vector<std::string> cells;
+    for (std::size_t from = 1, to; (to = line.find('|', from)) != line.npos; from = to + 1)
+        cells.push_back(line.substr(from, to - from));
+    return cells;
+}
+
+names names_in(const std::string& text) {
+    static const std::regex quoted("`(wire::[a-z_:]+)`");
+    names found;
+    for (std::sregex_iterator i(text.begin(), text.end(), quoted), end; i != end; ++i)
+        found.insert((*i)[1]);
+    return found;
+}
+
+std::string trimmed(const std::string& text) {
+    const auto from = text.find_first_not_of(' ');
+    return from == text.npos ? "" : text.substr(from, text.find_last_not_of(' ') - from + 1);
+}
+
+// What the column "here" says in each row of the earlier works.
+std::map<std::string, std::string> answers() {
+    std::map<std::string, std::string> rows;
+    for (const std::string& line : lines_of_document()) {
+        const auto cells = cells_of(line);
+        if (cells.size() < 3 ||
+            !std::regex_match(trimmed(cells[0]), std::regex("[WMRS]\\d+[a-z]?")))
+            continue;
+        CHECK_MESSAGE(rows.emplace(trimmed(cells[0]), trimmed(cells[2])).second,
+                      "twice: row " << cells[0]);
+    }
+    return rows;
+}
+
+names named_beyond() {
+    names found;
+    bool there = false;
+    for (const std::string& line : lines_of_document()) {
+        if (line.starts_with("## ")) there = line == "## What no earlier work had";
+        if (there) found.merge(names_in(line));
+    }
+    return found;
+}
+
+}  // namespace
+
+TEST_CASE("seed names: the document says where each row went, with names that exist") {
+    const auto rows = answers();
+    for (const auto& row : rows) {
+        INFO(path, ", row ", row.first);
+        const auto known = ours.find(row.first);
+        CHECK(names_in(row.second) == (known == ours.end() ? names() : known->second));
+    }
+    for (const auto& row : ours) CHECK_MESSAGE(rows.count(row.first) == 1, "no row " << row.first);
+}
+
+TEST_CASE("seed names: a row without a name of ours says why") {
+    const std::regex reason("left out.*|not here yet.*|see below.*|Meson's.*");
+    for (const auto& row : answers()) {
+        INFO(path, ", row ", row.first);
+        CHECK((!names_in(row.second).empty() || std::regex_match(row.second, reason)));
+    }
+}
+
+TEST_CASE("seed names: every row of the five works is there") {
+    const auto rows = answers();
+    const std::map<char, int> last = {{'W', 44}, {'M', 12}, {'R', 15}, {'S', 8}};
+    for (const auto& [letter, count] : last)
+        for (int i = 1; i <= count; ++i) {
+            const std::string row = letter + std::to_string(i);
+            CHECK_MESSAGE(rows.count(row) == 1, "no row " << row << " in " << path);
+        }
+}
+
+TEST_CASE("seed names: what no earlier work had exists, too") {
+    CHECK(named_beyond() == beyond);
+}
