@@ -70,7 +70,14 @@ public:
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
     virtual void forget(fd_entry& entry) noexcept = 0;
 
+    /// The reactor is gone, and no wire waits. Descriptors may still refer to their records here:
+    /// the last one to be closed deletes the backend.
+    virtual void retire() noexcept = 0;
+
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+protected:
+    ~backend() override = default;
 };
 
 }  // namespace wire::io::detail

@@ -32,7 +32,9 @@ std::ptrdiff_t descriptor::perform(operation& op, deadline until) noexcept {
         }
     }
     streak_ = 0;
-    backend& home = entry_ ? *entry_->home : backend::current();
+    backend& home = backend::current();
+    WIRE_ASSERT(!entry_ || entry_->home == &home,
+                "a descriptor belongs to the runtime in which a wire first waited for it");
     return home.complete(fd_, entry_, op, until);
 }
 

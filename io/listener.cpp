@@ -61,6 +61,11 @@ result<void> bind_or_replace(int fd, const address& at) noexcept {
     return n < 0 ? detail::outcome(n) : bind_to(fd, at);
 }
 
+std::uint64_t inode_of(const std::string& path) noexcept {
+    struct stat s {};
+    return ::lstat(path.c_str(), &s) == 0 ? s.st_ino : 0;
+}
+
 result<void> prepare(int fd, int family, const listen_options& options) noexcept {
     const auto set = [fd](bool wanted, int level, int name, int value) {
         return wanted ? detail::set_option(fd, level, name, value) : result<void>();
@@ -94,7 +99,8 @@ result<stream> listener::accept(deadline until) noexcept {
 
 void listener::close() noexcept {
     if (!is_open()) return;
-    if (!path_.empty()) ::unlink(path_.c_str());
+    // Another server may have put its own socket there meanwhile.
+    if (!path_.empty() && inode_of(path_) == inode_) ::unlink(path_.c_str());
     path_.clear();
     fd_.close();
 }
@@ -120,7 +126,10 @@ result<listener> listen(const address& at, const listen_options& options) noexce
     if (auto r = prepare(number, at.family(), options); !r) return failure{r.code()};
     if (auto r = bind_or_replace(number, at); !r) return failure{r.code()};
     listener made(*std::move(fd));
-    if (const std::string path = at.path(); !path.empty() && path.front() != '@') made.path_ = path;
+    if (const std::string path = at.path(); !path.empty() && path.front() != '@') {
+        made.path_ = path;
+        made.inode_ = inode_of(path);
+    }
     const auto n = invoke("listen", [&] { return ::listen(number, options.backlog); });
     if (n < 0) return failure{static_cast<int>(-n)};
     return made;

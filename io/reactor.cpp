@@ -12,13 +12,14 @@ detail::backend& detail::backend::current() noexcept {
     return *b;
 }
 
-reactor::reactor(runtime& rt) : runtime_(rt), backend_(std::make_unique<detail::reactor_epoll>()) {
-    runtime_.attach(backend_.get());
+reactor::reactor(runtime& rt) : runtime_(rt), backend_(new detail::reactor_epoll) {
+    runtime_.attach(backend_);
 }
 
 reactor::~reactor() {
     runtime_.internals().drain();
     runtime_.attach(nullptr);
+    backend_->retire();
 }
 
 std::string_view reactor::backend() const noexcept {

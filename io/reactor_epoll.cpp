@@ -11,9 +11,11 @@
 #include <array>
 #include <limits>
 #include <new>
+#include <span>
 #include <string>
 #include <system_error>
 
+#include <wire/diagnostics.hpp>
 #include "syscalls.hpp"
 
 namespace wire::io::detail {
@@ -53,12 +55,14 @@ timespec remaining(deadline until, std::int64_t now) noexcept {
             .tv_nsec = static_cast<long>(ns % 1'000'000'000)};
 }
 
-}  // namespace
-
-reactor_epoll::~reactor_epoll() {
-    if (epoll_ >= 0) ::close(epoll_);
-    if (wakeup_ >= 0) ::close(wakeup_);
+// Rounded up: a sleep that ends too early would be repeated until the deadline.
+int milliseconds_to(deadline until, std::int64_t now) noexcept {
+    constexpr std::int64_t ms = 1'000'000;
+    const std::int64_t ns = std::max<std::int64_t>(until.ns() - now, 0);
+    return static_cast<int>(std::min<std::int64_t>(ns / ms + (ns % ms != 0), 60'000));
 }
+
+}  // namespace
 
 void reactor_epoll::bind() {
     constexpr const char* fix = "raise the limit of open files (ulimit -n)";
@@ -86,16 +90,38 @@ void reactor_epoll::notify() noexcept {
 
 void reactor_epoll::poll(deadline until) {
     std::array<epoll_event, events_per_call> events;
-    timespec patience{};
-    if (until.ns() > 0 && !until.is_never()) patience = remaining(until, now());
-    const auto n = wire::detail::sys::call("epoll_pwait2", [&] {
-        return ::syscall(SYS_epoll_pwait2, epoll_, events.data(), events.size(),
-                         until.is_never() ? nullptr : &patience, nullptr, 0);
-    });
-    if (n < 0 && errno != EINTR) make("epoll_pwait2", -errno, "Linux 5.11 or later is needed");
+    const auto n = sleep_in_kernel(events, until);
     for (std::ptrdiff_t i = 0; i < n; ++i)
         on_event(events[static_cast<std::size_t>(i)].data.u64,
                  events[static_cast<std::size_t>(i)].events);
+}
+
+// Returns how many events there are; 0 after an interruption.
+std::ptrdiff_t reactor_epoll::sleep_in_kernel(std::span<epoll_event> events, deadline until) {
+    const char* call = "epoll_pwait2";
+    std::ptrdiff_t n = -1;
+    if (!coarse_) {
+        timespec patience{};
+        if (until.ns() > 0 && !until.is_never()) patience = remaining(until, now());
+        n = wire::detail::sys::call(call, [&] {
+            return ::syscall(SYS_epoll_pwait2, epoll_, events.data(), events.size(),
+                             until.is_never() ? nullptr : &patience, nullptr, 0);
+        });
+        coarse_ = n < 0 && (errno == ENOSYS || errno == EPERM);
+        if (coarse_)
+            wire::detail::report(diagnostic::fallback,
+                                 "epoll_pwait2 is refused (before Linux 5.11, or "
+                                 "by a sandbox): deadlines are as coarse as a millisecond");
+    }
+    if (coarse_) {
+        call = "epoll_wait";
+        const int patience = until.is_never() ? -1 : milliseconds_to(until, now());
+        n = wire::detail::sys::call(call, [&] {
+            return ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), patience);
+        });
+    }
+    if (n < 0 && errno != EINTR) make(call, -errno, "is epoll refused here?");
+    return n;
 }
 
 void reactor_epoll::on_event(std::uint64_t tag, std::uint32_t events) noexcept {
@@ -134,10 +160,15 @@ std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
         if (const int error = enrol(fd, entry)) return -error;
     fd_entry& e = *entry;
     const std::uint32_t generation = e.generation;
-    for (;;) {
+    for (bool first = true;; first = false) {
         if (!e[op.needs].worth_an_attempt()) {
             fd_waiter me;
-            if (const int error = sleep(e, op.needs, me, what(op.needs), until)) return -error;
+            // A wire that was woken for nothing keeps its place: behind the others it could starve.
+            if (first)
+                e[op.needs].waiters.push_back(me);
+            else
+                e[op.needs].waiters.push_front(me);
+            if (const int error = sleep(me, what(op.needs), until)) return -error;
             // Closed after the wake-up: the number may be another descriptor's already.
             if (e.generation != generation) return -EBADF;
         }
@@ -147,9 +178,7 @@ std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
     }
 }
 
-int reactor_epoll::sleep(fd_entry& e, half h, fd_waiter& me, const char* what,
-                         deadline until) noexcept {
-    e[h].waiters.push_back(me);
+int reactor_epoll::sleep(fd_waiter& me, const char* what, deadline until) noexcept {
     ++waiting_;
     const int outcome = wire::detail::park(what, until);
     --waiting_;
@@ -158,39 +187,52 @@ int reactor_epoll::sleep(fd_entry& e, half h, fd_waiter& me, const char* what,
 
 // Registers a descriptor of the library.
 int reactor_epoll::enrol(int fd, fd_entry*& entry) noexcept {
-    // Somebody else's descriptor had this number; it is closed, since the number is ours now.
+    // The number was waited for as somebody else's. Those waits go on in wait_owned().
     if (fd_entry* const stranger = entry_of(fd); stranger && stranger->foreign) give_up(*stranger);
     fd_entry* const e = new_entry(fd);
     if (!e) return ENOMEM;
     e->short_means_empty = is_tcp(fd);
-    const int error =
-        control(EPOLL_CTL_ADD, *e, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET);
-    if (error)
+    constexpr std::uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+    int error = control(EPOLL_CTL_ADD, *e, events);
+    if (error == EEXIST) error = control(EPOLL_CTL_MOD, *e, events);  // armed by wait()
+    if (error) {
         give_up(*e);
-    else
-        entry = e;
-    return error;
+        return error;
+    }
+    entry = e;
+    ++enrolled_;
+    return 0;
 }
 
 void reactor_epoll::forget(fd_entry& e) noexcept {
-    control(EPOLL_CTL_DEL, e, 0);
+    if (!retired_) control(EPOLL_CTL_DEL, e, 0);
     give_up(e);
+    if (--enrolled_ == 0 && retired_) delete this;
+}
+
+void reactor_epoll::retire() noexcept {
+    for (int* fd : {&epoll_, &wakeup_})
+        if (*fd >= 0) ::close(std::exchange(*fd, -1));
+    retired_ = true;
+    if (enrolled_ == 0) delete this;
 }
 
 int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
     if (fd < 0) return EBADF;
-    fd_entry* e = entry_of(fd);
-    if (e && !e->foreign) return wait_owned(*e, h, until);
-    if (!e) {
-        e = new_entry(fd);
-        if (!e) return ENOMEM;
-        e->foreign = true;
+    for (;;) {
+        fd_entry* e = entry_of(fd);
+        if (e && !e->foreign) return wait_owned(*e, h, until);
+        if (!e) {
+            e = new_entry(fd);
+            if (!e) return ENOMEM;
+            e->foreign = true;
+        }
+        fd_waiter me;
+        (*e)[h].waiters.push_back(me);
+        if (const int error = arm_foreign(*e)) return error == EPERM ? 0 : error;  // a regular file
+        const int outcome = sleep(me, what(h), until);
+        if (outcome != EBADF) return outcome;  // EBADF: the number became a library descriptor's
     }
-    fd_waiter me;
-    (*e)[h].waiters.push_back(me);
-    if (const int error = arm_foreign(*e)) return error == EPERM ? 0 : error;  // a regular file
-    me.unlink();
-    return sleep(*e, h, me, what(h), until);
 }
 
 int reactor_epoll::arm_foreign(fd_entry& e) noexcept {
@@ -217,7 +259,8 @@ int reactor_epoll::wait_owned(fd_entry& e, half h, deadline until) noexcept {
         e[h].ready = false;
         fd_waiter me;
         const std::uint32_t generation = e.generation;
-        if (const int error = sleep(e, h, me, what(h), until)) return error;
+        e[h].waiters.push_back(me);
+        if (const int error = sleep(me, what(h), until)) return error;
         if (e.generation != generation) return EBADF;
     }
 }

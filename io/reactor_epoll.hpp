@@ -17,8 +17,11 @@
 // is given up, so an event that was fetched before and is looked at after is dropped.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <vector>
 
 #include "backend.hpp"
@@ -27,9 +30,6 @@ namespace wire::io::detail {
 
 class reactor_epoll final : public backend {
 public:
-    reactor_epoll() = default;
-    ~reactor_epoll() override;
-
     void bind() override;
     void poll(deadline until) override;
     void notify() noexcept override;
@@ -39,26 +39,33 @@ public:
                             deadline until) noexcept override;
     int wait(int fd, half h, deadline until) noexcept override;
     void forget(fd_entry& entry) noexcept override;
+    void retire() noexcept override;
     [[nodiscard]] std::string_view name() const noexcept override { return "epoll"; }
 
 private:
+    ~reactor_epoll() override = default;  // retire()
+
     fd_entry* new_entry(int fd) noexcept;
     void give_up(fd_entry& e) noexcept;
     fd_entry* entry_of(int fd) const noexcept;
     int control(int operation, fd_entry& e, std::uint32_t events) noexcept;
 
     int enrol(int fd, fd_entry*& entry) noexcept;
-    int sleep(fd_entry& e, half h, fd_waiter& me, const char* what, deadline until) noexcept;
+    int sleep(fd_waiter& me, const char* what, deadline until) noexcept;
     int arm_foreign(fd_entry& e) noexcept;
     int wait_owned(fd_entry& e, half h, deadline until) noexcept;
 
+    std::ptrdiff_t sleep_in_kernel(std::span<epoll_event> events, deadline until);
     void on_event(std::uint64_t tag, std::uint32_t events) noexcept;
     void on_owned_event(fd_entry& e, std::uint32_t events) noexcept;
     void on_foreign_event(fd_entry& e, std::uint32_t events) noexcept;
 
     int epoll_ = -1;
     int wakeup_ = -1;  // eventfd, edge-triggered: never read
+    bool coarse_ = false;  // epoll_pwait2 is refused
     std::size_t waiting_ = 0;
+    std::size_t enrolled_ = 0;  // descriptors of the library that refer to a record here
+    bool retired_ = false;
     std::deque<fd_entry> entries_;
     fd_entry* free_ = nullptr;
     std::vector<fd_entry*> by_number_;

@@ -28,6 +28,7 @@ int run_one(int (*call)(void*), void* fn, const run_options& options) noexcept {
     try {
         runtime rt(options.runtime);
         const io::reactor reactor(rt);
+        rt.run_once(std::chrono::nanoseconds(0));  // makes its kernel objects, or throws
         int code = 1;
         rt.go({.name = "main"}, [&] { code = main_wire(rt, call, fn); });
         return rt.run() ? code : 1;

@@ -6,7 +6,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
 
+#include <wire/detail/park.hpp>
+#include <wire/this_wire.hpp>
 #include "operation.hpp"
 #include "socket.hpp"
 #include "syscalls.hpp"
@@ -18,6 +21,7 @@ using detail::invoke;
 using detail::operation;
 
 constexpr std::size_t buffers_max = 1024;  // IOV_MAX
+constexpr std::chrono::milliseconds longest_pause(50);
 
 result<std::size_t> to_size(std::ptrdiff_t n) noexcept {
     if (n < 0) return failure{static_cast<int>(-n)};
@@ -130,11 +134,29 @@ result<address> stream::peer_address() const noexcept {
     return detail::address_of(native_handle(), "getpeername", &::getpeername);
 }
 
+namespace {
+
+// Connecting to a Unix listener succeeds or fails at once, except that EAGAIN says its queue is
+// full; there is no event for room in it.
+std::ptrdiff_t connect_local(int fd, const address& to, deadline until) noexcept {
+    for (auto pause = std::chrono::milliseconds(1);; pause = std::min(2 * pause, longest_pause)) {
+        if (const int error = wire::detail::check_cancelled()) return -error;
+        const auto n = invoke("connect", [&] { return ::connect(fd, to.raw(), to.length()); });
+        if (n != -EAGAIN) return n;
+        const deadline next = within(pause);
+        static_cast<void>(sleep(std::min(next, until)));
+        if (until < next) return -ETIMEDOUT;
+    }
+}
+
+}  // namespace
+
 result<stream> connect(const address& to, deadline until) noexcept {
     auto fd = detail::make_socket(to.family());
     if (!fd) return failure{fd.code()};
     auto op = operation::connect(to.raw(), to.length());
-    const std::ptrdiff_t n = fd->perform(op, until);
+    const std::ptrdiff_t n =
+        to.family() == AF_UNIX ? connect_local(fd->number(), to, until) : fd->perform(op, until);
     if (n < 0) return failure{static_cast<int>(-n)};
     return stream(*std::move(fd));
 }

@@ -42,6 +42,7 @@ public:
         close();
         fd_ = std::move(other.fd_);
         path_ = std::exchange(other.path_, {});
+        inode_ = other.inode_;
         return *this;
     }
 
@@ -56,7 +57,8 @@ private:
     friend result<listener> listen(const address&, const listen_options&) noexcept;
     explicit listener(detail::descriptor fd) noexcept : fd_(std::move(fd)) {}
     detail::descriptor fd_;
-    std::string path_;  // of a Unix socket that we have made
+    std::string path_;         // of a Unix socket that we have made
+    std::uint64_t inode_ = 0;  // and what is to be removed there
 };
 
 /// Listens on an address. Errors: socket(2), bind(2), listen(2). A Unix path that exists is

@@ -1,7 +1,6 @@
 // The reactor: lets the wires of a runtime wait for file descriptors.
 #pragma once
 
-#include <memory>
 #include <string_view>
 
 #include <wire/runtime.hpp>
@@ -30,7 +29,7 @@ public:
 
 private:
     runtime& runtime_;
-    std::unique_ptr<detail::backend> backend_;
+    detail::backend* const backend_;  // its retire() ends it
 };
 
 }  // namespace wire::io

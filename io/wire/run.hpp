@@ -28,15 +28,20 @@ WIRE_API int run_main(int (*call)(void*), void* fn, const run_options& options) 
 template <class F>
 requires std::is_invocable_v<F&>
 int run(F&& fn, const run_options& options = {}) {
-    using callable = std::remove_reference_t<F>;
-    constexpr auto call = [](void* p) -> int {
-        if constexpr (std::is_void_v<std::invoke_result_t<callable&>>)
-            return (*static_cast<callable*>(p))(), 0;
-        else
-            return static_cast<int>((*static_cast<callable*>(p))());
-    };
-    return detail::run_main(+call, const_cast<void*>(static_cast<const void*>(std::addressof(fn))),
-                            options);
+    if constexpr (std::is_function_v<std::remove_reference_t<F>>) {
+        auto* pointer = &fn;
+        return run(pointer, options);
+    } else {
+        using callable = std::remove_reference_t<F>;
+        constexpr auto call = [](void* p) -> int {
+            if constexpr (std::is_void_v<std::invoke_result_t<callable&>>)
+                return (*static_cast<callable*>(p))(), 0;
+            else
+                return static_cast<int>((*static_cast<callable*>(p))());
+        };
+        return detail::run_main(
+            +call, const_cast<void*>(static_cast<const void*>(std::addressof(fn))), options);
+    }
 }
 
 }  // namespace wire

@@ -31,16 +31,8 @@ public:
     [[nodiscard]] bool empty() const noexcept { return head_.next == &head_; }
     [[nodiscard]] T& front() noexcept { return *static_cast<T*>(head_.next); }
 
-    void push_back(T& element) noexcept {
-        link* l = &element;
-        // Elements are often local variables that leave the list in their destructor. GCC 12 takes
-        // the stores below for dangling pointers unless it loses sight of where `l` comes from.
-        asm("" : "+r"(l));
-        l->prev = head_.prev;
-        l->next = &head_;
-        head_.prev->next = l;
-        head_.prev = l;
-    }
+    void push_back(T& element) noexcept { insert(*head_.prev, &element); }
+    void push_front(T& element) noexcept { insert(head_, &element); }
 
     /// The element after `at`; nullptr at the end. `at` == nullptr asks for the first.
     [[nodiscard]] T* next(T* at) noexcept {
@@ -49,6 +41,16 @@ public:
     }
 
 private:
+    static void insert(link& before, link* l) noexcept {
+        // Elements are often local variables that leave the list in their destructor. GCC 12 takes
+        // the stores below for dangling pointers unless it loses sight of where `l` comes from.
+        asm("" : "+r"(l));
+        l->prev = &before;
+        l->next = before.next;
+        before.next->prev = l;
+        before.next = l;
+    }
+
     link head_;
 };
 
