@@ -148,6 +148,8 @@ void scheduler::enlist(fiber& f) noexcept {
 // Runs on the wire that ends. Its stack may be handed out again from here on, but not before the
 // switch: only this thread starts wires on it.
 void scheduler::finish(fiber& f) noexcept {
+    // Its destructor may block: the wire still runs then.
+    if (f.detached && f.drop_result) f.drop_result(f.task);
     WIRE_ASSERT(f.scope == &f.root && f.root.children.empty(),
                 "a wire ends inside a scope of its own");
     f.state = fiber_state::finished;
@@ -155,7 +157,6 @@ void scheduler::finish(fiber& f) noexcept {
     wake_all(f.joiners);
     --live_;
     if (f.detached) {
-        if (f.drop_result) f.drop_result(f.task);
 #if WIRE_TSAN
         dead_shadows_.push_back(std::exchange(f.ctx.shadow, nullptr));
 #endif

@@ -16,8 +16,7 @@
 //   2. A producer changes asleep -> node, and by that owes the owner one wake-up: exactly one
 //      producer does, however many push.
 //   3. The owner, woken for whatever reason, takes the head. If it still reads asleep, nobody owes
-//   a
-//      wake-up. If not, one is owed: it counts that (owed_), and the producer counts it when its
+//      a wake-up. If not, one is owed: it counts that (owed_), and the producer counts it when its
 //      notify() has returned (paid_). What notify() touches is destroyed only when the counts
 //      agree.
 //
@@ -152,17 +151,17 @@ public:
         std::uint64_t old = wanted_.load(std::memory_order_relaxed);
         do {
             if (old > id) return false;
-            // [A] release: what the caller did before is visible to the resumed wire, also if
-            // another thread pushes the node. Pairs with [G].
-        } while (!wanted_.compare_exchange_weak(old, id, std::memory_order_release,
+            // [A] acq_rel: what the caller did before is visible to the resumed wire, also if
+            // another thread pushes the node; and the owner is done with the node. Pairs with [G].
+        } while (!wanted_.compare_exchange_weak(old, id, std::memory_order_acq_rel,
                                                 std::memory_order_relaxed));
         return old == 0;
     }
 
     /// The id asked for; the node may be pushed again from here on. Owner only.
     std::uint64_t take() noexcept {
-        // [G] acquire: as said at [A]. Pairs with [A].
-        return wanted_.exchange(0, std::memory_order_acquire);
+        // [G] acq_rel: as said at [A]. Pairs with [A].
+        return wanted_.exchange(0, std::memory_order_acq_rel);
     }
 
 private:

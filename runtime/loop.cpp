@@ -39,10 +39,11 @@ public:
 }  // namespace
 
 scheduler::~scheduler() {
-    for (inbox_node* n = shared_->inbox.close(); n;) std::exchange(n, n->next)->run(*n, nullptr);
-    while (unopened_) {
-        inbox_node& n = *std::exchange(unopened_, unopened_->next);
-        n.run(n, nullptr);
+    for (inbox_node* rest : {unopened_, shared_->inbox.close()}) {
+        while (rest) {
+            inbox_node& n = *std::exchange(rest, rest->next);
+            n.run(n, nullptr);
+        }
     }
     shared_->inbox.settle();
     bury_shadows();
@@ -171,8 +172,8 @@ void scheduler::block(deadline limit) {
 
 bool scheduler::can_be_woken() const noexcept {
     return timers_.armed() > 0 || guards_ > 0 || poller_->armed() ||
-           // relaxed: the last remote, when it goes, leaves a node in the inbox.
-           shared_->remotes.load(std::memory_order_relaxed) > 0;
+           // [R] acquire: what the last remote has left in the inbox is seen. Pairs with [R'].
+           shared_->remotes.load(std::memory_order_acquire) > 0 || shared_->inbox.any();
 }
 
 void scheduler::cancel_all() noexcept {

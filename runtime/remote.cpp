@@ -96,7 +96,8 @@ remote::remote(const remote& other) noexcept : remote() {
 remote::~remote() {
     if (!state_) return;
     // The last remote is gone: wires that hoped for it may be a deadlock now.
-    if (state_->remotes.fetch_sub(1, std::memory_order_relaxed) == 1) state_->nudge();
+    // [R'] release: the runtime that sees no remote sees what this one has sent. Pairs with [R].
+    if (state_->remotes.fetch_sub(1, std::memory_order_release) == 1) state_->nudge();
     state_->drop_reference();
 }
 
