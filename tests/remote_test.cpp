@@ -291,3 +291,18 @@ TEST_CASE("remote: a stack that fails while the runtime sleeps loses nothing eit
     CHECK_FALSE(s.rt.run_once());
     CHECK(log == trace{"sent"});
 }
+
+TEST_CASE("remote: a poller that throws loses nothing that came while it slept") {
+    sim s;
+    trace log;
+    const remote r = s.rt.remote();
+    std::optional<work_guard> guard(s.rt);
+    s.clock.idle = [&] {
+        CHECK(r.go([&] { log("sent"); }));
+        throw std::runtime_error("the kernel is out of something");
+    };
+    CHECK_THROWS_AS(static_cast<void>(s.rt.run()), std::runtime_error);
+    guard.reset();
+    CHECK_FALSE(s.rt.run_once());
+    CHECK(log == trace{"sent"});
+}

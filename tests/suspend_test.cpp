@@ -50,12 +50,18 @@ TEST_CASE("suspend: a resume while the wire waits for something else is remember
     wire_ref a;
     s.rt.go([&] {
         a = this_wire::ref();
+        CHECK(resume(a));
+        CHECK(suspend());
+        CHECK(suspend(within(0ms)).code() == ETIMEDOUT);  // has been in suspend() before
         CHECK(sleep(within(5ms)));
         CHECK(s.ms() == 5);  // the sleep is not cut short
         CHECK(suspend(within(5ms)));
         CHECK(s.ms() == 5);
     });
-    s.rt.go([&] { CHECK(resume(a)); });
+    s.rt.go([&] {
+        CHECK(sleep(within(1ms)));
+        CHECK(resume(a));
+    });
     CHECK(s.rt.run());
 }
 

@@ -2,8 +2,8 @@
 # On Debian 12, as root or with sudo: installs what is missing, builds, and runs the tests.
 #
 #     tools/test.sh          the quick suites, in minutes
-#     tools/test.sh --all    also: other compiler and build types, sanitizers, valgrind, long suites,
-#                            formatting, clang-tidy, docs, coverage, packaging
+#     tools/test.sh --all    also: the other compiler and build types, sanitizers, valgrind,
+#                            long suites, formatting, clang-tidy, docs, coverage, packaging
 #
 # Prints seconds for each stage. The last line is "N passed, N failed".
 set -uo pipefail
@@ -88,9 +88,12 @@ formatted() {
 }
 linted() {
     run-clang-tidy -quiet -j2 -p build/debug '/(stack|runtime|pool|io|channels)/[a-z_]+\.cpp$' \
-        >build/clang-tidy.log 2>/dev/null || { grep -E '(warning|error):' build/clang-tidy.log; false; }
+        >build/clang-tidy.log 2>/dev/null \
+        || { grep -E '(warning|error):' build/clang-tidy.log; false; }
 }
-documented() { ninja -C build/debug docs >build/docs.log 2>&1 || { tail -n 40 build/docs.log; false; }; }
+documented() {
+    ninja -C build/debug docs >build/docs.log 2>&1 || { tail -n 40 build/docs.log; false; }
+}
 covered() {
     build coverage --buildtype=debug -Db_coverage=true \
         && suites coverage testlog unit && ninja -C build/coverage coverage-text >/dev/null \
