@@ -90,7 +90,9 @@ std::string address::to_string() const {
     if (family() == AF_INET6) {
         ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, text,
                     sizeof text);
-        return "[" + std::string(text) + "]:" + std::to_string(port());
+        std::string shown("[");
+        shown.append(text).append("]:").append(std::to_string(port()));
+        return shown;
     }
     const std::string name = path();
     return name.empty() ? "unnamed" : name;
