@@ -61,7 +61,7 @@ private:
     void on_foreign_event(fd_entry& e, std::uint32_t events) noexcept;
 
     int epoll_ = -1;
-    int wakeup_ = -1;  // eventfd, edge-triggered: never read
+    int wakeup_ = -1;      // eventfd, edge-triggered: never read
     bool coarse_ = false;  // epoll_pwait2 is refused
     std::size_t waiting_ = 0;
     std::size_t enrolled_ = 0;  // descriptors of the library that refer to a record here

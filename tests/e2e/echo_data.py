@@ -14,7 +14,8 @@ import tempfile
 import threading
 import unittest
 
-from harness import (PATIENCE, Server, ask, eventually, main, pattern, raise_limit_of_files, receive,
+from harness import (PATIENCE, Server, ask, eventually, main, pattern, raise_limit_of_files,
+                     receive,
                      receive_all)
 
 
@@ -56,7 +57,8 @@ class EchoData(unittest.TestCase):
     def test_listens_on_loopback_only(self):
         with Server() as server:
             table = pathlib.Path("/proc/net/tcp").read_text()
-            listening = [line.split()[1] for line in table.splitlines()[1:] if line.split()[3] == "0A"]
+            rows = [line.split() for line in table.splitlines()[1:]]
+            listening = [row[1] for row in rows if row[3] == "0A"]
             mine = [at for at in listening if at.endswith(f":{server.port:04X}")]
             self.assertEqual(mine, [f"0100007F:{server.port:04X}"])
 
@@ -178,7 +180,8 @@ class EchoData(unittest.TestCase):
             self.assertTrue(eventually(lambda: len(list(folder.iterdir())) >= 2))
             clients = [server.connect() for _ in range(100)]
             self.assertTrue(all(ask(client, pattern(5000)) for client in clients))
-            awake = [int((task / "status").read_text().split("\nvoluntary_ctxt_switches:")[1].split()[0])
+            counter = "\nvoluntary_ctxt_switches:"
+            awake = [int((task / "status").read_text().split(counter)[1].split()[0])
                      for task in folder.iterdir()]
             self.assertGreaterEqual(sum(n > 10 for n in awake), 2, awake)  # both have served
             for client in clients:

@@ -137,7 +137,8 @@ class EchoStop(unittest.TestCase):
 
     def test_a_second_signal_ends_it_at_once(self):
         for threads in (1, 2):
-            with self.subTest(threads=threads), Server("--drain", 60, "--threads", threads) as server:
+            with self.subTest(threads=threads), \
+                    Server("--drain", 60, "--threads", threads) as server:
                 with server.connect() as client:
                     self.assertTrue(ask(client))
                     server.signal()

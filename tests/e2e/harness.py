@@ -78,7 +78,8 @@ class Server:
         return self.end()
 
     def cpu_ticks(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        fields = stat.rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
 
     def wake_ups(self):
