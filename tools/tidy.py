@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 LAYERS = ("stack", "runtime", "pool", "io", "channels")
-FOLDERS = LAYERS + ("tests", "examples", "bench", "tools", "docs", "packaging")
+FOLDERS = LAYERS + ("tests", "examples", "bench", "tools", "docs")
 SUFFIXES = {".hpp", ".cpp", ".h", ".c", ".py", ".sh", ".build"}
 CPP = {".hpp", ".cpp"}
 
