@@ -7,15 +7,22 @@
 // SIGINT and SIGTERM stop it: it accepts nothing more, gives open connections --drain seconds to
 // finish, and cuts the rest. A second signal ends it at once.
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
 #include <atomic>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
+#include <iostream>
 #include <list>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,7 +43,7 @@ struct {
 
 // What the threads share, besides the options.
 std::atomic<unsigned> connections, cut;
-const int stop = ::eventfd(0, EFD_CLOEXEC);  // readable, for every thread, from the first signal on
+int stop = -1;  // an eventfd: readable, for every thread, from the first signal on
 
 /// What one thread serves. Only its own wires touch it, so it needs no lock.
 class server {
@@ -108,11 +115,27 @@ private:
     std::exit(1);
 }
 
+// Descriptors 0 to 2 that were closed would become sockets, and what is printed would go there.
+void occupy_standard_descriptors() {
+    int fd = ::open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO) fd = ::dup(fd);
+    ::close(fd);
+}
+
+std::string why_in_use(const io::address& at) {
+    const std::string path = at.path();
+    if (path.empty())
+        return "port " + std::to_string(at.port()) + " is already in use (" + at.to_string() +
+               "): choose another with --port";
+    std::error_code ignored;
+    if (path.front() == '@' || std::filesystem::is_socket(path, ignored))
+        return "another server listens on " + path + " already: choose another with --unix";
+    return "cannot listen on " + path + ": there is a file that is no socket";
+}
+
 io::listener listen_on(const io::address& at, bool reuse_port = false) {
     auto door = io::listen(at, {.reuse_port = reuse_port});
-    if (door.code() == EADDRINUSE && at.port() != 0)
-        give_up("port " + std::to_string(at.port()) + " is already in use (" + at.to_string() +
-                "): choose another with --port");
+    if (door.code() == EADDRINUSE) give_up(why_in_use(at));
     if (!door) give_up("cannot listen on " + at.to_string() + ": " + door.error().message());
     return *std::move(door);
 }
@@ -155,25 +178,62 @@ void wait_for_signal(std::optional<io::signals>& quit) {
     ::eventfd_write(stop, 1);
 }
 
+// Takes a number from `least` to `most`, and nothing else.
+template <class T>
+CLI::Validator number(T least, T most) {
+    return {[=](const std::string& text) -> std::string {
+                T n{};
+                const char* const end = text.data() + text.size();
+                const auto [rest, error] = std::from_chars(text.data(), end, n);
+                if (error == std::errc() && rest == end && n >= least && n <= most) return {};
+                std::ostringstream reason;
+                reason << "takes a number from " << least << " to " << most << ", not '" << text
+                       << "'";
+                return reason.str();
+            },
+            ""};
+}
+
 void add_options(CLI::App& app) {
     app.option_defaults()->always_capture_default();
+    const CLI::Validator something([](const std::string& s) { return s.empty() ? "is empty" : ""; },
+                                   "");
     auto* path = app.add_option("--unix", options.unix_path, "A Unix socket to listen on, not TCP");
-    app.add_option("--host", options.host, "Numeric; else 127.0.0.1 and ::1")->excludes(path);
-    app.add_option("--port", options.port, "0: any that is free")->excludes(path);
-    auto* threads = app.add_option("--threads", options.threads, "Each has a listener");
-    threads->check(CLI::Range(1, 256))->excludes(path);
+    path->check(something);
+    app.add_option("--host", options.host, "Numeric; else 127.0.0.1 and ::1")
+        ->check(something)
+        ->excludes(path);
+    app.add_option("--port", options.port, "0: any that is free")
+        ->check(number(0, 65535))
+        ->excludes(path);
+    app.add_option("--threads", options.threads, "Each has a listener")
+        ->check(number(1, 256))
+        ->excludes(path);
     app.add_option("--idle-timeout", options.idle_timeout, "Seconds until a silent peer is cut")
-        ->check(CLI::Range(0.001, 1e9));
-    app.add_option("--max-connections", options.max_connections, "More are refused");
-    app.add_option("--drain", options.drain, "Seconds for connections to finish at the end");
+        ->check(number(0.001, 1e9));
+    app.add_option("--max-connections", options.max_connections, "More are refused")
+        ->check(number(1, 1'000'000));
+    app.add_option("--drain", options.drain, "Seconds for connections to finish at the end")
+        ->check(number(0.0, 1e9));
+    app.failure_message([](const CLI::App*, const CLI::Error& e) {
+        return std::string("echo_server: ") + e.what() + "\nTry echo_server --help\n";
+    });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+    occupy_standard_descriptors();
+    std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is printed may go; the service stays
     CLI::App app("Sends back whatever it receives.");
     add_options(app);
-    CLI11_PARSE(app, argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 && std::cout.flush() ? 0 : 1;
+    }
+    stop = ::eventfd(0, EFD_CLOEXEC);
+    if (stop < 0) give_up("eventfd: " + std::generic_category().message(errno));
 
     std::vector<server> servers(options.threads);
     const std::string where = open_doors(servers);
@@ -190,5 +250,6 @@ int main(int argc, char** argv) {
     };
     const int code = wire::run(serve, {.threads = options.threads});
     std::printf("stopped, cut connections: %u\n", cut.load());
+    if (std::ferror(stdout)) give_up("could not write everything to standard output");
     return code;
 }

@@ -39,11 +39,22 @@ int pong(stream peer) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
-    return wire::run([rounds] {
+    const char* const wanted = argc > 1 ? argv[1] : "5";
+    char* rest = nullptr;
+    const long rounds = std::strtol(wanted, &rest, 10);
+    if (argc > 2 || *rest != '\0' || rounds < 1 || rounds > 1'000'000) {
+        std::fprintf(stderr, "ping_pong: takes the number of rounds, from 1 to 1000000\n");
+        return 1;
+    }
+    const int code = wire::run([rounds] {
         auto [left, right] = wire::io::make_stream_pair().value();
         auto second = wire::spawn({.name = "pong"}, pong, std::move(right));
-        wire::go({.name = "ping"}, ping, std::move(left), rounds);
+        wire::go({.name = "ping"}, ping, std::move(left), static_cast<int>(rounds));
         std::printf("%d rounds\n", second.join().value());
     });
+    if (std::ferror(stdout) || std::fflush(stdout) != 0) {
+        std::fprintf(stderr, "ping_pong: cannot write to standard output\n");
+        return 1;
+    }
+    return code;
 }

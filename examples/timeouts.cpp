@@ -72,11 +72,16 @@ void cancel_another_wire() {
 }  // namespace
 
 int main() {
-    return wire::run([] {
+    const int code = wire::run([] {
         auto [near, far] = wire::io::make_stream_pair().value();
         deadline_of_one_call(near, far);
         deadline_of_many_calls(near);
         deadline_of_a_block(near);
         cancel_another_wire();
     });
+    if (std::ferror(stdout) || std::fflush(stdout) != 0) {
+        std::fprintf(stderr, "timeouts: cannot write to standard output\n");
+        return 1;
+    }
+    return code;
 }

@@ -9,8 +9,8 @@ namespace wire::io::detail {
 class back_off {
 public:
     /// Waits for the next delay, a descriptor closed on this thread, or `until`. Says why in a
-    /// diagnostic, at most once a minute for each thread. Returns 0, ETIMEDOUT (`until`) or
-    /// ECANCELED.
+    /// diagnostic, at most once a minute for each thread.
+    /// Returns 0, ETIMEDOUT (`until`) or ECANCELED.
     int wait(int error, deadline until) noexcept;
 
 private:

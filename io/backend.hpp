@@ -24,8 +24,7 @@ struct fd_waiter : wire::detail::waiter {
     int error = 0;  // EBADF: closed meanwhile; nothing of the descriptor may be touched
 };
 
-/// A backend's record of a descriptor. Its address is stable; it is used again for other
-/// descriptors.
+/// A backend's record of a descriptor. Its address is stable; it is used again for others.
 struct fd_entry {
     struct direction {
         wire::detail::list<fd_waiter> waiters;
@@ -56,8 +55,9 @@ struct fd_entry {
 
 class backend : public poller {
 public:
-    /// The backend of the running wire's runtime; asserts that it has one.
-    static backend& current() noexcept;
+    /// The backend of the running wire's runtime; asserts that it has one. nullptr: the reactor is
+    /// gone because the runtime ends, and the wire, sent in the last moment, can only be cancelled.
+    static backend* current() noexcept;
 
     /// Makes `op` on the descriptor when it no longer blocks. `entry` is null until the first time.
     /// Returns the result of the call or -errno.

@@ -7,8 +7,7 @@
 #include "backend.hpp"
 #include "syscalls.hpp"
 
-namespace wire::io {
-namespace detail {
+namespace wire::io::detail {
 namespace {
 
 // A wire whose operations never block still lets the others run after so many.
@@ -32,10 +31,11 @@ std::ptrdiff_t descriptor::perform(operation& op, deadline until) noexcept {
         }
     }
     streak_ = 0;
-    backend& home = backend::current();
-    WIRE_ASSERT(!entry_ || entry_->home == &home,
+    backend* const home = backend::current();
+    if (!home) return -ECANCELED;
+    WIRE_ASSERT(!entry_ || entry_->home == home,
                 "a descriptor belongs to the runtime in which a wire first waited for it");
-    return home.complete(fd_, entry_, op, until);
+    return home->complete(fd_, entry_, op, until);
 }
 
 void descriptor::close() noexcept {
@@ -51,23 +51,4 @@ int descriptor::release() noexcept {
     return std::exchange(fd_, -1);
 }
 
-}  // namespace detail
-
-namespace {
-
-result<void> wait_for(int fd, detail::half h, deadline until) noexcept {
-    if (const int error = wire::detail::check_cancelled()) return failure{error};
-    return to_result(detail::backend::current().wait(fd, h, until));
-}
-
-}  // namespace
-
-result<void> wait_readable(int fd, deadline until) noexcept {
-    return wait_for(fd, detail::half::read, until);
-}
-
-result<void> wait_writable(int fd, deadline until) noexcept {
-    return wait_for(fd, detail::half::write, until);
-}
-
-}  // namespace wire::io
+}  // namespace wire::io::detail

@@ -148,8 +148,7 @@ void reactor_epoll::on_owned_event(fd_entry& e, std::uint32_t events) noexcept {
 void reactor_epoll::on_foreign_event(fd_entry& e, std::uint32_t events) noexcept {
     if (events & read_events) wire::detail::wake_all(e[half::read].waiters);
     if (events & write_events) wire::detail::wake_all(e[half::write].waiters);
-    // The event has disarmed both directions. If it cannot be armed again the waiters look
-    // themselves.
+    // The event has disarmed both directions. If they cannot be armed again the waiters look.
     if ((!e[half::read].waiters.empty() || !e[half::write].waiters.empty()) && arm_foreign(e) != 0)
         for (auto& d : e.directions) wire::detail::wake_all(d.waiters);
 }

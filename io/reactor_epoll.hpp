@@ -7,8 +7,7 @@
 //
 // A short transfer on a TCP socket also takes `ready` back, which saves the attempt that fails: an
 // edge follows when there is more. Three cases have no such edge (the peer's end, an error, urgent
-// data, where recv() stops short at the mark) and set `ended`, after which attempts are always
-// made.
+// data, where recv() stops short at the mark). They set `ended`: attempts are always made then.
 //
 // Descriptors of others may be closed and their numbers used again without our knowledge. They are
 // armed for one event at every wait (EPOLLONESHOT); ENOENT then tells that it is another file.

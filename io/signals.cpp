@@ -18,7 +18,7 @@ signals::signals(std::initializer_list<int> numbers) {
     ::sigemptyset(&wanted);
     ::sigemptyset(&blocked_);
     for (const int n : numbers) {
-        ::sigaddset(&wanted, n);
+        WIRE_ASSERT(::sigaddset(&wanted, n) == 0, "wire::io::signals with a number that is none");
         if (!::sigismember(&before, n)) ::sigaddset(&blocked_, n);
     }
     const auto fd = detail::invoke(

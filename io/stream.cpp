@@ -24,7 +24,7 @@ constexpr std::size_t buffers_max = 1024;  // IOV_MAX
 constexpr std::chrono::milliseconds longest_pause(50);
 
 result<std::size_t> to_size(std::ptrdiff_t n) noexcept {
-    if (n < 0) return failure{static_cast<int>(-n)};
+    if (n < 0) return failure{static_cast<int>(0 - n)};  // clang-tidy cannot follow -n
     return static_cast<std::size_t>(n);
 }
 
@@ -174,7 +174,7 @@ result<stream> connect_unix(std::string_view path, deadline until) noexcept {
 }
 
 result<std::pair<stream, stream>> make_stream_pair() noexcept {
-    int fds[2];
+    int fds[2] = {-1, -1};
     const auto n = invoke("socketpair", [&] {
         return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
     });

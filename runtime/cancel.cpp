@@ -19,8 +19,7 @@ void mark(cancel_node& node) noexcept {
     f.home->make_ready(f);
 }
 
-// The node after `n` in pre-order below `top`, leaving out what lies below n if `skip`, and
-// shields.
+// The node after `n` in pre-order below `top`, leaving out what lies below n if `skip`.
 cancel_node* next_below(cancel_node& top, cancel_node* n, bool skip) noexcept {
     cancel_node* next = skip ? nullptr : n->children.next(nullptr);
     while (!next && n != &top) {

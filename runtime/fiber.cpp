@@ -39,46 +39,12 @@ void describe(std::exception_ptr thrown, char* text, std::size_t size) noexcept 
     std::abort();
 }
 
-// The first frame on every wire's stack.
-void wire_main(bc::transfer_t) noexcept {
-    scheduler& s = *current_scheduler;
-    fiber& f = *s.running();
-    try {
-        f.run(f.task);
-    } catch (...) {
-        if (f.detached) end_program(f, std::current_exception());
-        f.thrown = std::current_exception();
-    }
-    s.finish(f);
+// In a catch block. A function of its own: with its temporaries wire_main()
+// could not end in a jump.
+[[gnu::cold, gnu::noinline]] void keep_exception(fiber& f) noexcept {
+    if (f.detached) end_program(f, std::current_exception());
+    f.thrown = std::current_exception();
 }
-
-// A stack that goes back unless it is kept.
-class acquired_stack {
-public:
-    explicit acquired_stack(stack_cache& cache) : cache_(cache), memory_(cache.acquire()) {
-#if WIRE_ASAN
-        // What the last wire's frames have left marked.
-        __asan_unpoison_memory_region(memory_.base,
-                                      static_cast<std::size_t>(memory_.top - memory_.base));
-#endif
-    }
-    ~acquired_stack() {
-        if (memory_.base) cache_.release(memory_);
-    }
-    acquired_stack(const acquired_stack&) = delete;
-    acquired_stack& operator=(const acquired_stack&) = delete;
-
-    const stack* operator->() const noexcept {
-        return &memory_;
-    }
-    stack keep() noexcept {
-        return std::exchange(memory_, {});
-    }
-
-private:
-    stack_cache& cache_;
-    stack memory_;
-};
 
 void set_name(fiber& f, std::string_view name) noexcept {
     const std::size_t n = std::min(name.size(), f.name.size() - 1);
@@ -88,127 +54,154 @@ void set_name(fiber& f, std::string_view name) noexcept {
 
 }  // namespace
 
-stack_cache& scheduler::cache_of_size(std::size_t size) {
+fiber_pool& scheduler::pool_of(std::size_t size) {
     const std::size_t rounded = std::bit_ceil(std::max(size, stack_min));
-    if (rounded == default_stacks_.size()) return default_stacks_;
-    for (auto& cache : other_stacks_)
-        if (cache->size() == rounded) return *cache;
+    if (rounded == default_pool_.stacks.size()) return default_pool_;
+    for (auto& pool : other_pools_)
+        if (pool->stacks.size() == rounded) return *pool;
     stack_options options = stack_options_;
     options.size = rounded;
-    return *other_stacks_.emplace_back(std::make_unique<stack_cache>(options));
+    return *other_pools_.emplace_back(std::make_unique<fiber_pool>(options));
 }
 
-// What ThreadSanitizer keeps for a wire cannot be given back by the wire itself.
-void scheduler::bury_shadows() noexcept {
-#if WIRE_TSAN
-    for (; !dead_shadows_.empty(); dead_shadows_.pop_back())
-        __tsan_destroy_fiber(dead_shadows_.back());
-#endif
-}
-
-// Room in the table and the ready queue for one more wire.
-void scheduler::make_room() {
-    if (used_ < room_) return;
-    shared_->wires.reserve(used_ + 1);
+// With room in the table and the ready queue.
+fiber& scheduler::make_fiber(fiber_pool& pool) {
+    shared_->wires.reserve(fibers_ + 1);
     ready_.reserve(shared_->wires.size());
-    room_ = shared_->wires.size();
+    const stack memory = pool.stacks.acquire();
+    forget_frames(memory.base, memory.top);
+    std::byte* const block = place_below(memory.top, sizeof(fiber), alignof(fiber));
+    ++fibers_;
+    wire_slot& slot = shared_->wires.take();
+    slot.wire = ::new (static_cast<void*>(block)) fiber(*this, pool, memory, slot);
+    return *slot.wire;
 }
 
-fiber& scheduler::start(const spawn_options& options, const task_shape& shape, void* from) {
+// Gives stacks back until `keep` idle wires are left or `budget` is used up. On the thread's own
+// flow only. What is left of a control block still says that its wire has ended; trimmed, it is
+// zeros, and no wire has the id 0. So a wire_ref may always look at it.
+void scheduler::shed(fiber_pool& pool, std::size_t keep, std::size_t budget) noexcept {
+    for (; pool.count() > keep && budget > 0; --budget) {
+        fiber& f = *pool.take();
+        drop_context(f.ctx);
+        shared_->wires.give_back(*f.slot);
+        --fibers_;
+        pool.stacks.release(f.memory);
+    }
+}
+
+fiber& scheduler::start(const spawn_options& options, const task_shape& shape, void* from,
+                        bool joinable) {
     WIRE_ASSERT(this == current_scheduler || on_own_thread(),
                 "a wire is started on its runtime's own thread: from others use remote::go");
-    make_room();
-    bury_shadows();
-    stack_cache& cache = options.stack == 0 ? default_stacks_ : cache_of_size(options.stack);
-    WIRE_ASSERT(shape.size <= cache.size() / 4,
+    fiber_pool& pool = options.stack == 0 ? default_pool_ : pool_of(options.stack);
+    WIRE_ASSERT(shape.size <= pool.stacks.size() / 4,
                 "a wire's callable and arguments take more than a quarter of its stack");
-    acquired_stack memory(cache);
-    std::byte* const block = place_below(memory->top, sizeof(fiber), alignof(fiber));
-    std::byte* const task =
-        place_below(block, shape.size, std::max<std::size_t>(shape.alignment, 16));
-    shape.construct(task, from);
-
-    fiber& f = *::new (static_cast<void*>(block))
-                   fiber(*this, cache, memory.keep(), shape, task, ++last_id_);
+    fiber* const idle = pool.take();
+    fiber& f = idle ? *idle : make_fiber(pool);
+    std::byte* const task = place_below(reinterpret_cast<std::byte*>(&f), shape.size,
+                                        std::max<std::size_t>(shape.alignment, 16));
+    forget_frames(f.memory.base, reinterpret_cast<std::byte*>(&f));
+    try {
+        shape.construct(task, from);
+    } catch (...) {
+        pool.give_back(f);
+        throw;
+    }
+    f.id = ++last_id_;
+    f.shape = &shape;
+    f.task = task;
+    f.local = nullptr;
+    f.detached = !joinable;
+    f.resumed = false;
     f.root.cancelled = closing_;
     set_name(f, options.name);
     make_context(f.ctx, f.memory.base, task, &wire_main);
-    enlist(f);
+    f.state = fiber_state::active;
+    ++live_;
+    ready_.push(f);
     return f;
 }
 
-void scheduler::enlist(fiber& f) noexcept {
-    f.slot = &shared_->wires.take();
-    f.slot->wire = &f;
-    ++used_;
-    ++live_;
-    ready_.push(f);
-}
-
-// Runs on the wire that ends. Its stack may be handed out again from here on, but not before the
-// switch: only this thread starts wires on it.
-void scheduler::finish(fiber& f) noexcept {
+// Runs on the wire that ends. It may be taken from its pool again from here on, but not before the
+// switch: only this thread starts wires.
+inline void scheduler::finish(fiber& f) noexcept {
     // Its destructor may block: the wire still runs then.
-    if (f.detached && f.drop_result) f.drop_result(f.task);
+    if (f.detached && f.shape->drop_result) f.shape->drop_result(f.task);
     WIRE_ASSERT(f.scope == &f.root && f.root.children.empty(),
                 "a wire ends inside a scope of its own");
     f.state = fiber_state::finished;
     if (f.root.linked()) f.root.unlink();
-    wake_all(f.joiners);
-    --live_;
-    if (f.detached) {
-#if WIRE_TSAN
-        dead_shadows_.push_back(std::exchange(f.ctx.shadow, nullptr));
-#endif
-        shared_->wires.give_back(*f.slot);
-        --used_;
-        f.cache->release(f.memory);
+    while (!f.joiners.empty()) {
+        waiter& w = f.joiners.front();
+        w.unlink();
+        if (w.who->state == fiber_state::waiting) make_ready(*w.who);
     }
-    mark_dying(f.ctx);
-    leave(f);
-    __builtin_unreachable();
+    --live_;
+    if (f.detached)
+        f.pool->give_back(f);
+    else
+        ++held_;
+}
+
+// The first frame on every wire's stack, and its last.
+bc::transfer_t scheduler::wire_main(bc::transfer_t t) {
+    scheduler& s = *current_scheduler;
+    fiber& f = *s.running_;
+    begin_flow(f.ctx, t);
+    try {
+        f.shape->run(f.task);
+    } catch (...) {
+        keep_exception(f);
+    }
+    s.finish(f);
+    return end_in(f.ctx, s.successor(), s.thread_);
 }
 
 void scheduler::reclaim(fiber& f) noexcept {
-    if (f.drop_result && !f.thrown) f.drop_result(f.task);
-    shared_->wires.give_back(*f.slot);
-    --used_;
-    forget_context(f.ctx);
-    stack_cache& cache = *f.cache;
-    const stack memory = f.memory;
-    if (f.thrown) f.thrown = nullptr;  // no other member has anything to destroy
-    cache.release(memory);
+    if (f.thrown)
+        f.thrown = nullptr;
+    else if (f.shape->drop_result)
+        f.shape->drop_result(f.task);
+    --held_;
+    f.pool->give_back(f);
 }
 
 scheduler& running_scheduler(const char* sentence) noexcept {
     return on_wire(sentence);
 }
 
-fiber& start(scheduler& where, const spawn_options& options, const task_shape& shape, void* from) {
-    return where.start(options, shape, from);
+fiber& start(scheduler& where, const spawn_options& options, const task_shape& shape, void* from,
+             bool joinable) {
+    return where.start(options, shape, from, joinable);
 }
 
 int wait_for_end(fiber& f, deadline until) noexcept {
-    scheduler* const s = current_scheduler;
-    if (f.state == fiber_state::finished) {
-        // Level-triggered: a cancelled wire is told so even where it would not have to wait.
-        return s && s->running() && s->running()->scope->cancelled ? ECANCELED : 0;
-    }
-    waiter me;
-    WIRE_ASSERT(me.who->home == f.home, "join() of a wire of another runtime");
-    WIRE_ASSERT(me.who != &f, "a wire joins itself and would wait for ever");
+    scheduler& s = on_wire("only a wire can wait here: call this from a wire");
+    WIRE_ASSERT(&s == f.home, "join() of a wire of another runtime");
+    WIRE_ASSERT(s.running() != &f, "a wire joins itself and would wait for ever");
+    waiter me(*s.running());
     f.joiners.push_back(me);
-    return s->park("join", until);
+    return s.park("join", until);
+}
+
+[[gnu::cold]] void rethrow(fiber*& f) {
+    std::exception_ptr thrown = f->thrown;
+    f->home->reclaim(*std::exchange(f, nullptr));
+    std::rethrow_exception(std::move(thrown));
 }
 
 int join(fiber*& f, deadline until) {
     WIRE_ASSERT(f->joiners.empty(), "two wires join one wire through one handle");
-    if (const int error = wait_for_end(*f, until)) return error;
-    if (f->thrown) [[unlikely]] {
-        std::exception_ptr thrown = f->thrown;
-        f->home->reclaim(*std::exchange(f, nullptr));
-        std::rethrow_exception(std::move(thrown));
+    if (f->state != fiber_state::finished) {
+        if (const int error = wait_for_end(*f, until)) return error;
+    } else if (const scheduler* const s = current_scheduler;
+               s && s->running() && s->running()->scope->cancelled) {
+        // Level-triggered: a cancelled wire is told so even where it would not have to wait.
+        return ECANCELED;
     }
+    if (f->thrown) [[unlikely]]
+        rethrow(f);
     return 0;
 }
 

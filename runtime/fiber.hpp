@@ -5,14 +5,12 @@
 //
 // Every wire is in exactly one state:
 //
-//     ready      in the scheduler's ready queue
-//     running    scheduler::running_ points to it
+//     active     in the scheduler's ready queue, or running: then scheduler::running_ points to it
 //     waiting    in park(); its waiters are in the queues of objects, its timer in the wheel
-//     finished   the body has returned; kept only while a handle can still ask for the result
+//     finished   the body has returned; a handle may still ask for the result, or it is idle in a
+//                pool and the next wire of its stack's size will be made of it
 //
-//     start --> ready --> running --park--> waiting --wake--> ready
-//                 ^          |  `--return--> finished
-//                 `--yield---'
+//     start --> active --park--> waiting --wake--> active --return--> finished --> start ...
 #pragma once
 
 #include <array>
@@ -28,7 +26,9 @@
 
 namespace wire::detail {
 
-enum class fiber_state : std::uint8_t { ready, running, waiting, finished };
+enum class fiber_state : std::uint8_t { active, waiting, finished };
+
+class fiber_pool;
 
 struct park_timer : timer {
     explicit park_timer(fiber& f) noexcept : timer(&ring), owner(&f) {}
@@ -37,44 +37,43 @@ struct park_timer : timer {
 };
 
 struct alignas(cache_line) fiber {
-    fiber(scheduler& runs_on, stack_cache& from, stack its_stack, const task_shape& shape,
-          void* its_task, std::uint64_t number) noexcept
+    fiber(scheduler& runs_on, fiber_pool& from, stack its_stack, wire_slot& its_slot) noexcept
         : scope(&root),
           home(&runs_on),
           root(*this),
-          id(number),
-          task(its_task),
-          run(shape.run),
-          drop_result(shape.drop_result),
+          slot(&its_slot),
           memory(its_stack),
-          cache(&from),
-          detached(!shape.joinable) {}
+          pool(&from) {}
 
-    // The first line: all that a switch and a park without deadline touch.
+    // The first line: all that a switch and a park without deadline write. (The stacks of two wires
+    // differ by a few lines modulo a page. What is written here and read in another line of the
+    // other wire would look to the processor like the same address, and wait.)
     context ctx;
-    fiber_state state = fiber_state::ready;
-    bool resumed = false;    // a resume() that came before its suspend()
-    bool suspended = false;  // waiting in suspend(), not for something else
-    int outcome = 0;         // what park() will return
-    cancel_node* scope;      // the innermost
-
-    scheduler* const home;
+    cancel_node* scope;  // the innermost; the root's when the wire starts and when it ends
     const char* waits_for = nullptr;
     std::int64_t since = 0;  // when it began to wait, at the coarse clock of the scheduler
+    int outcome = 0;         // what park() will return
+    fiber_state state = fiber_state::finished;
+    bool resumed = false;  // a resume() that came before its suspend()
+
+    scheduler* const home;
     park_timer timeout{*this};
     cancel_node root;
 
-    const std::uint64_t id;
-    wire_slot* slot = nullptr;
+    // Of the wire that is made of it now.
+    std::uint64_t id = 0;
+    const task_shape* shape = nullptr;
+    void* task = nullptr;
     void* local = nullptr;  // this_wire::slot()
-    void* const task;
-    void (*const run)(void* task);
-    void (*const drop_result)(void* task) noexcept;
     std::exception_ptr thrown;
     list<waiter> joiners;
+    bool detached = false;
+
+    // For good.
+    wire_slot* const slot;
     const stack memory;
-    stack_cache* const cache;
-    bool detached;
+    fiber_pool* const pool;
+    fiber* next_idle = nullptr;
     std::array<char, 32> name;  // empty: none was given
 
     [[nodiscard]] const char* shown_name() const noexcept { return name[0] ? name.data() : "wire"; }

@@ -17,30 +17,21 @@
 //      producer does, however many push.
 //   3. The owner, woken for whatever reason, takes the head. If it still reads asleep, nobody owes
 //      a wake-up. If not, one is owed: it counts that (owed_), and the producer counts it when its
-//      notify() has returned (paid_). What notify() touches is destroyed only when the counts
-//      agree.
+//      notify() has returned (paid_). What notify() touches is destroyed when the counts agree.
+//
+// End: the owner opens what is there until it can change null -> closed. What was accepted before
+// has been opened then, and what comes later is refused; nothing falls between.
 //
 // Why a compare-exchange loop and not one exchange: with an exchange the list is broken until the
-// producer has written its link. A producer that is preempted there would hold up the whole
-// runtime.
+// producer has written its link. A producer that is preempted there would hold up everybody.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
+#include <wire/detail/inbox_node.hpp>
+
 namespace wire::detail {
-
-class scheduler;
-
-/// What lies in an inbox. The owner calls run() on its own thread, with nullptr for `on` if the
-/// runtime ends without opening it; the node may be freed in it.
-struct inbox_node {
-    using callback = void (*)(inbox_node& self, scheduler* on);
-    explicit inbox_node(callback r) noexcept : run(r) {}
-
-    callback run;
-    inbox_node* next = nullptr;  // written by the producer before the push, then by the owner
-};
 
 template <class Sync>
 class basic_inbox {
@@ -54,6 +45,7 @@ public:
     /// Adds `node`. `owner_sleeps`: the caller must wake the owner and then call paid(). `closed`:
     /// the node stays the caller's. Any thread; lock-free.
     push_result push(inbox_node& node) noexcept {
+        // relaxed: only what the compare-exchange expects; that one orders.
         inbox_node* old = head_.load(std::memory_order_relaxed);
         do {
             if (old == closed()) return push_result::closed;
@@ -73,11 +65,13 @@ public:
 
     /// Whether there is something to take. Owner only; one load.
     [[nodiscard]] bool any() const noexcept {
+        // relaxed: a hint. take_all() orders, and try_sleep() misses nothing.
         return head_.load(std::memory_order_relaxed) != nullptr;
     }
 
-    /// Whether close() has been called. Any thread.
+    /// Whether it has been closed, which is for ever. Any thread.
     [[nodiscard]] bool is_closed() const noexcept {
+        // relaxed: nothing is read because of it.
         return head_.load(std::memory_order_relaxed) == closed();
     }
 
@@ -90,8 +84,8 @@ public:
     /// Announces that the owner goes to sleep; false if something is there. Owner only.
     bool try_sleep() noexcept {
         inbox_node* expected = nullptr;
-        // [Z] release: whom to notify is visible to the producer that finds us asleep. Pairs with
-        // [P].
+        // [Z] release: whom to notify is visible to the producer that finds us asleep.
+        // Pairs with [P].
         return head_.compare_exchange_strong(expected, asleep(), std::memory_order_release,
                                              std::memory_order_relaxed);
     }
@@ -112,7 +106,17 @@ public:
         while (paid_.load(std::memory_order_acquire) != owed_) Sync::pause();
     }
 
-    /// Refuses all further pushes; returns what was there, oldest first. Owner only, while awake.
+    /// Refuses all further pushes if nothing is there; returns false, and stays open, if something
+    /// is. So nothing that was accepted is left behind. Owner only, while awake.
+    bool try_close() noexcept {
+        inbox_node* expected = nullptr;
+        // relaxed: it takes nothing, and nothing is read because of `closed`.
+        return head_.compare_exchange_strong(expected, closed(), std::memory_order_relaxed,
+                                             std::memory_order_relaxed);
+    }
+
+    /// Refuses all further pushes; returns what was there, oldest first. Once, by the owner, while
+    /// it is awake.
     inbox_node* close() noexcept {
         // [C] acquire: as [T]. Pairs with [P].
         return reversed(head_.exchange(closed(), std::memory_order_acquire));
@@ -148,6 +152,7 @@ public:
 
     /// Asks for `id`. True: the caller must push this node; false: it is on its way. Any thread.
     bool ask(std::uint64_t id) noexcept {
+        // relaxed: only what the compare-exchange expects, or the id of a newer wire.
         std::uint64_t old = wanted_.load(std::memory_order_relaxed);
         do {
             if (old > id) return false;

@@ -1,6 +1,7 @@
 // The scheduler's own flow: serving, sleeping, ending.
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <exception>
 
 #include <wire/diagnostics.hpp>
@@ -13,13 +14,14 @@ namespace {
 
 constexpr std::int64_t slice_ns = 20'000;
 constexpr std::int64_t calibration_ns = 1'000'000;
+constexpr std::int64_t standstill_ns = 200'000'000;
 constexpr std::size_t trims_per_sleep = 64;
 
 bool find_running_wire(fault_subject& subject) noexcept {
     const scheduler* const s = current_scheduler;
     if (!s || !s->running()) return false;
     const fiber& f = *s->running();
-    subject = {f.shown_name(), f.memory.base, f.memory.top, f.cache->guard()};
+    subject = {f.shown_name(), f.memory.base, f.memory.top, f.pool->stacks.guard()};
     return true;
 }
 
@@ -36,18 +38,38 @@ public:
     current_guard& operator=(const current_guard&) = delete;
 };
 
+// Ends a loop after so much real time if the poller has a clock of its own: that may stand still
+// while wires run, and the loop's limit with it.
+class standstill {
+public:
+    standstill(const poller& p, std::int64_t longest_ns) noexcept
+        : possible_(p.has_clock()), longest_(longest_ns) {}
+    [[nodiscard]] bool reached() const noexcept {
+        return possible_ && std::chrono::steady_clock::now() - begin_ > longest_;
+    }
+
+private:
+    const bool possible_;
+    const std::chrono::nanoseconds longest_;
+    const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
 }  // namespace
 
 scheduler::~scheduler() {
-    for (inbox_node* rest : {unopened_, shared_->inbox.close()}) {
+    inbox_node* const late = shared_->inbox.is_closed() ? nullptr : shared_->inbox.close();
+    for (inbox_node* rest : {unopened_, late}) {
         while (rest) {
             inbox_node& n = *std::exchange(rest, rest->next);
             n.run(n, nullptr);
         }
     }
     shared_->inbox.settle();
-    bury_shadows();
-    WIRE_ASSERT(used_ == live_, "a handle outlives its runtime: join, detach or destroy it before");
+#if WIRE_TSAN
+    shed(default_pool_, 0, fibers_);
+    for (auto& pool : other_pools_) shed(*pool, 0, fibers_);
+#endif
+    WIRE_ASSERT(held_ == 0, "a handle outlives its runtime: join, detach or destroy it before");
     shared_->drop_reference();
 }
 
@@ -81,8 +103,7 @@ result<void> scheduler::run() {
     const current_guard guard(*this);
     now_ = now();
     for (;;) {
-        // relaxed: whoever set it has also put a node into the inbox.
-        if (shared_->stop.exchange(false, std::memory_order_relaxed)) return {};
+        if (shared_->take_stop()) return {};
         if (!ready_.empty()) {
             run_ready();
             if (!ready_.empty()) serve();
@@ -106,9 +127,10 @@ bool scheduler::run_once(std::chrono::nanoseconds budget) {
     const current_guard guard(*this);
     serve();
     const deadline end = after_ns(budget.count());
-    while (!ready_.empty() && !shared_->stop.exchange(false, std::memory_order_relaxed)) {
+    const standstill real_end(*poller_, standstill_ns);
+    while (!ready_.empty() && !shared_->take_stop()) {
         run_ready();
-        if (now() >= end.ns()) break;
+        if (now() >= end.ns() || real_end.reached()) break;
         if (!ready_.empty()) serve();
     }
     return !ready_.empty() || shared_->inbox.any();
@@ -153,10 +175,15 @@ void scheduler::calibrate(std::uint64_t at) noexcept {
     }
 }
 
+void scheduler::trim(fiber_pool& pool) noexcept {
+    shed(pool, pool.keeps, trims_per_sleep);
+    pool.stacks.trim(trims_per_sleep);
+}
+
 // Sleeps in the poller until a timer, an event, another thread's message or `limit`.
 void scheduler::block(deadline limit) {
-    default_stacks_.trim(trims_per_sleep);
-    for (auto& cache : other_stacks_) cache->trim(trims_per_sleep);
+    trim(default_pool_);
+    for (auto& pool : other_pools_) trim(*pool);
 
     const deadline until = std::min(limit, deadline::at_ns(timers_.next_due()));
     if (!shared_->inbox.try_sleep()) return;
@@ -182,14 +209,19 @@ void scheduler::cancel_all() noexcept {
     });
 }
 
-void scheduler::drain() noexcept {
-    if (live_ == 0 && !shared_->inbox.any()) return;
+// Cancels all wires and runs them until they have ended, those too that others send meanwhile.
+// Returns whether none is left: no straggler, and none that could not be started.
+bool scheduler::drain() noexcept {
+    // Stragglers are waited for and named once: a reactor ends before its runtime.
+    const bool only_stragglers = drained_id_ == last_id_;
+    if ((live_ == 0 || only_stragglers) && !unopened_ && !shared_->inbox.any()) return live_ == 0;
     closing_ = true;
     try {
         bind();
         const current_guard guard(*this);
         cancel_all();
         const deadline limit = after_ns(drain_ns_);
+        const standstill real_limit(*poller_, std::max(drain_ns_, standstill_ns));
         do {
             if (!ready_.empty()) run_ready();
             serve();
@@ -197,12 +229,22 @@ void scheduler::drain() noexcept {
                 if (!can_be_woken()) break;
                 block(limit);
             }
-        } while (live_ > 0 && now_ < limit.ns());
+        } while (live_ > 0 && now_ < limit.ns() && !real_limit.reached());
     } catch (const std::exception& e) {
         report(diagnostic::straggler, "the end of a runtime was cut short: %s", e.what());
     }
     if (live_ > 0) report_stragglers();
+    drained_id_ = last_id_;
     closing_ = false;
+    return live_ == 0 && !unopened_;
+}
+
+// The end of the runtime. What others have sent is run, whenever it came: the inbox closes only
+// while it is empty, so there is no moment in which something is accepted and then dropped.
+void scheduler::end() noexcept {
+    const auto begin = std::chrono::steady_clock::now();
+    while (drain() && !shared_->inbox.try_close())
+        if ((std::chrono::steady_clock::now() - begin).count() > drain_ns_) break;
 }
 
 void scheduler::report_deadlock() const noexcept {

@@ -36,9 +36,10 @@ int check_cancelled() noexcept {
                : 0;
 }
 
-wire_ref scheduler::ref_of(const fiber& f) const noexcept {
+wire_ref scheduler::ref_of(fiber& f) const noexcept {
     wire_ref ref;
     ref.owner_ = shared_;
+    ref.wire_ = &f;
     ref.slot_ = f.slot;
     ref.id_ = f.id;
     return ref;
@@ -46,13 +47,16 @@ wire_ref scheduler::ref_of(const fiber& f) const noexcept {
 
 bool scheduler::resume(const wire_ref& ref) noexcept {
     WIRE_ASSERT(ref.owner_ == shared_,
-                "resume() of a wire of another runtime: use the remote of its runtime");
-    fiber* const f = ref.slot_->wire;
-    if (!f || f->id != ref.id_ || f->state == fiber_state::finished) return false;
-    if (f->suspended && f->state == fiber_state::waiting)
-        make_ready(*f);
+                ref.id_ == 0
+                    ? "resume() of an empty reference"
+                    : "resume() of a wire of another runtime: use the remote of its runtime");
+    // A control block stays readable and where it is as long as the runtime lives: see shed().
+    fiber& f = *ref.wire_;
+    if (f.id != ref.id_ || f.state == fiber_state::finished) return false;
+    if (f.state == fiber_state::waiting && f.waits_for == in_suspend)
+        make_ready(f);
     else
-        f->resumed = true;
+        f.resumed = true;
     return true;
 }
 
@@ -68,17 +72,11 @@ result<void> sleep(deadline until) noexcept {
 }
 
 result<void> suspend(deadline until) noexcept {
-    detail::fiber& self = detail::running_fiber("suspend() outside a wire: call it from a wire");
-    if (self.scope->cancelled) return failure{ECANCELED};
-    if (std::exchange(self.resumed, false)) return {};
-    self.suspended = true;
-    const int error = self.home->park("resume", until);
-    self.suspended = false;
-    return to_result(error);
+    return to_result(
+        detail::on_wire("suspend() outside a wire: call it from a wire").suspend(until));
 }
 
 bool resume(const wire_ref& wire) noexcept {
-    WIRE_ASSERT(wire.id() != 0, "resume() of an empty reference");
     WIRE_ASSERT(detail::current_scheduler,
                 "resume() outside a runtime's thread: use remote::resume");
     return detail::current_scheduler->resume(wire);

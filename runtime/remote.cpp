@@ -1,6 +1,7 @@
 // What other threads do to a runtime.
 #include <wire/remote.hpp>
 
+#include <wire/diagnostics.hpp>
 #include "scheduler.hpp"
 
 namespace wire {
@@ -18,26 +19,24 @@ void look_around(inbox_node& node, scheduler*) {
     static_cast<shared_state::nudge_node&>(node).take();
 }
 
-// A wire on its way. The node owns the callable; the wire owns the node once there is a stack for
-// it.
-struct parcel_node : inbox_node {
-    explicit parcel_node(std::unique_ptr<parcel> p) noexcept
-        : inbox_node(&deliver), content(std::move(p)) {}
-
-    static void deliver(inbox_node& node, scheduler* on) {
-        auto* const self = static_cast<parcel_node*>(&node);
-        if (!on) return delete self;
-        go_on(*on, {.name = "remote"}, [self] {
-            const std::unique_ptr<parcel_node> mine(self);
-            mine->content->run();
+// Starts the wire that was sent; it owns the parcel once there is a stack for it.
+void deliver(inbox_node& node, scheduler* on) {
+    auto* const sent = static_cast<parcel*>(&node);
+    if (on) {
+        go_on(*on, {.name = "remote"}, [sent] {
+            const std::unique_ptr<parcel> mine(sent);
+            mine->call();
         });
+        return;
     }
-
-    const std::unique_ptr<parcel> content;
-};
+    report(diagnostic::straggler,
+           "a wire that was sent by remote::go is destroyed unrun: its runtime has ended");
+    delete sent;
+}
 
 }  // namespace
 
+parcel::parcel() noexcept : inbox_node(&deliver) {}
 wire_slot::wire_slot() noexcept : basic_resume_request(&resume_wanted) {}
 shared_state::nudge_node::nudge_node() noexcept : basic_resume_request(&look_around) {}
 
@@ -70,21 +69,32 @@ bool shared_state::nudge() noexcept {
     return nudger.ask(1) ? post(nudger) : !inbox.is_closed();
 }
 
+bool shared_state::ask_to_stop() noexcept {
+    // [Q] release: what the caller did before is visible when run() returns. Pairs with [Q'].
+    stop_.store(true, std::memory_order_release);
+    return nudge();
+}
+
+bool shared_state::take_stop() noexcept {
+    // [Q'] acquire: as [Q]. Pairs with [Q].
+    return stop_.exchange(false, std::memory_order_acquire);
+}
+
 void shared_state::drop_reference() noexcept {
     // [D] acq_rel: everything done with this state happens before its end. Pairs with itself.
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 bool send_parcel(shared_state& to, std::unique_ptr<parcel> p) {
-    auto node = std::make_unique<parcel_node>(std::move(p));
-    if (!to.post(*node)) return false;
-    static_cast<void>(node.release());  // the runtime's now
+    if (!to.post(*p)) return false;
+    static_cast<void>(p.release());  // the runtime's now
     return true;
 }
 
 }  // namespace detail
 
 remote::remote(detail::shared_state& state) noexcept : state_(&state) {
+    // relaxed: whoever makes a remote has one, or knows that the runtime exists meanwhile.
     state_->references_.fetch_add(1, std::memory_order_relaxed);
     state_->remotes.fetch_add(1, std::memory_order_relaxed);
 }
@@ -102,14 +112,23 @@ remote::~remote() {
 }
 
 bool remote::resume(const wire_ref& wire) const noexcept {
-    WIRE_ASSERT(wire.owner_ == &checked(), "remote::resume() of a wire of another runtime");
+    const detail::shared_state& state = checked();
+    WIRE_ASSERT(wire.id() != 0, "remote::resume() of an empty reference");
+    WIRE_ASSERT(wire.owner_ == &state, "remote::resume() of a wire of another runtime");
     detail::wire_slot& slot = *wire.slot_;
     return slot.ask(wire.id()) ? state_->post(slot) : !state_->inbox.is_closed();
 }
 
 bool remote::stop() const noexcept {
-    checked().stop.store(true, std::memory_order_relaxed);
-    return state_->nudge();
+    return checked().ask_to_stop();
 }
 
+namespace this_wire {
+
+wire::remote remote() noexcept {
+    return wire::remote(
+        detail::on_wire("wire::this_wire outside a wire: call it from a wire").shared());
+}
+
+}  // namespace this_wire
 }  // namespace wire

@@ -8,7 +8,7 @@ runtime::runtime(const runtime_options& options)
     : scheduler_(std::make_unique<detail::scheduler>(options)) {}
 
 runtime::~runtime() {
-    scheduler_->drain();
+    scheduler_->end();
 }
 
 result<void> runtime::run() {
@@ -20,10 +20,7 @@ bool runtime::run_once(std::chrono::nanoseconds budget) {
 }
 
 void runtime::stop() noexcept {
-    detail::shared_state& state = scheduler_->shared();
-    // relaxed: the nudge orders it.
-    state.stop.store(true, std::memory_order_relaxed);
-    state.nudge();
+    scheduler_->shared().ask_to_stop();
 }
 
 remote runtime::remote() const noexcept {

@@ -16,6 +16,7 @@ namespace {
 constexpr int turns_between_looks = 64;
 
 bool trace_wanted() noexcept {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): as safe as any getenv
     const char* const wanted = std::getenv("WIRE_TRACE");
     return wanted && std::string_view(wanted) == "switch";
 }
@@ -28,33 +29,31 @@ scheduler::scheduler(const runtime_options& options)
       random_(options.seed),
       drain_ns_(options.drain.count()),
       stack_options_(options.stack),
-      default_stacks_(options.stack) {
+      default_pool_(options.stack) {
     shared_->sleeps_in = poller_;
     shared_->wires.reserve(options.wires);
     ready_.reserve(shared_->wires.size());
-    room_ = shared_->wires.size();
     // Random order and traces need a look at every switch.
     turns_between_ = trace_ || random_ ? 1 : turns_between_looks;
 }
 
 void scheduler::yield() noexcept {
     fiber& self = *running_;
-    if (ready_.empty() && turns_ > 1 && !shared_->inbox.any()) {
-        --turns_;
-        return;
-    }
-    self.state = fiber_state::ready;
     ready_.push(self);
     leave(self);
 }
 
-// leave(), if there may be something to do first: goes to the thread's own flow if no wire is ready
-// or service is due.
-void scheduler::leave_slowly(fiber& self) noexcept {
+int scheduler::wait_until(fiber& self, deadline until) noexcept {
+    timers_.arm(self.timeout, until.ns());
+    leave(self);
+    if (self.timeout.armed()) timers_.disarm(self.timeout);
+    return self.outcome;
+}
+
+context& scheduler::successor_slowly() noexcept {
     const bool due = (turns_ <= 0 || shared_->inbox.any()) && service_due();
-    if (due || ready_.empty()) return switch_to(self.ctx, main_, thread_);
-    fiber& next = take_next();
-    if (&next != &self) switch_to(self.ctx, next.ctx, thread_);
+    if (due || ready_.empty()) return main_;
+    return take_next().ctx;
 }
 
 bool scheduler::service_due() noexcept {

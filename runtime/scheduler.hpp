@@ -28,7 +28,7 @@
 #include <vector>
 
 #include <wire/runtime.hpp>
-#include "fiber.hpp"
+#include "fiber_pool.hpp"
 #include "futex_poller.hpp"
 #include "ready_queue.hpp"
 #include "shared_state.hpp"
@@ -46,18 +46,19 @@ public:
     // For wires.
     void yield() noexcept;
     int park(const char* what, deadline until) noexcept;
+    int suspend(deadline until) noexcept;
     void make_ready(fiber& f) noexcept;
     bool resume(const wire_ref& ref) noexcept;
-    fiber& start(const spawn_options& options, const task_shape& shape, void* from);
+    fiber& start(const spawn_options& options, const task_shape& shape, void* from, bool joinable);
     void reclaim(fiber& f) noexcept;
-    [[noreturn]] void finish(fiber& f) noexcept;
     [[nodiscard]] fiber* running() const noexcept { return running_; }
-    [[nodiscard]] wire_ref ref_of(const fiber& f) const noexcept;
+    [[nodiscard]] wire_ref ref_of(fiber& f) const noexcept;
 
     // For the runtime and its poller.
     result<void> run();
     bool run_once(std::chrono::nanoseconds budget);
-    void drain() noexcept;
+    bool drain() noexcept;
+    void end() noexcept;
     void cancel_all() noexcept;
     void attach(poller* p) noexcept;
     void bind();
@@ -71,14 +72,18 @@ public:
     [[nodiscard]] bool on_own_thread() const noexcept;
 
 private:
+    static bc::transfer_t wire_main(bc::transfer_t t);
+    void finish(fiber& f) noexcept;
+    int wait(fiber& self, const char* what, deadline until) noexcept;
+    int wait_until(fiber& self, deadline until) noexcept;
     void leave(fiber& self) noexcept;
-    [[gnu::cold, gnu::noinline]] void leave_slowly(fiber& self) noexcept;
+    context& successor() noexcept;
+    [[gnu::cold, gnu::noinline]] context& successor_slowly() noexcept;
     fiber& take_next() noexcept;
     bool service_due() noexcept;
     void trace_switch(const fiber* from) const noexcept;
     void pick() noexcept;
 
-    void enter();
     void run_ready() noexcept;
     void serve();
     void block(deadline limit);
@@ -89,10 +94,10 @@ private:
     void report_deadlock() const noexcept;
     void report_stragglers() const noexcept;
 
-    stack_cache& cache_of_size(std::size_t size);
-    void make_room();
-    void enlist(fiber& f) noexcept;
-    void bury_shadows() noexcept;
+    fiber_pool& pool_of(std::size_t stack_size);
+    fiber& make_fiber(fiber_pool& pool);
+    void shed(fiber_pool& pool, std::size_t keep, std::size_t budget) noexcept;
+    void trim(fiber_pool& pool) noexcept;
 
     // Touched at every switch.
     fiber* running_ = nullptr;
@@ -113,24 +118,22 @@ private:
     futex_poller futex_;
     poller* poller_ = &futex_;
     poller* bound_poller_ = nullptr;
-    inbox_node* unopened_ = nullptr;  // taken from the inbox, not run yet
     std::size_t live_ = 0;            // wires that have not ended
-    std::size_t used_ = 0;            // those, and ended ones that a handle still holds
-    std::size_t room_ = 0;            // how many the table and the ready queue have room for
+    inbox_node* unopened_ = nullptr;  // taken from the inbox, not run yet
+    std::size_t held_ = 0;            // wires that have ended and that a handle still holds
+    std::size_t fibers_ = 0;          // those, and idle ones
     int guards_ = 0;
     bool closing_ = false;
     bool trace_ = false;
     bool own_clock_ = false;  // the poller's clock is not the steady clock
     std::uint64_t random_;    // 0: FIFO
     std::uint64_t last_id_ = 0;
+    std::uint64_t drained_id_ = 0;  // last_id_ when the last drain() ended
     std::thread::id thread_id_{};
     std::int64_t drain_ns_;
     stack_options stack_options_;
-    stack_cache default_stacks_;
-    std::vector<std::unique_ptr<stack_cache>> other_stacks_;
-#if WIRE_TSAN
-    std::vector<void*> dead_shadows_;
-#endif
+    fiber_pool default_pool_;
+    std::vector<std::unique_ptr<fiber_pool>> other_pools_;
 };
 
 /// The scheduler that runs on this thread; nullptr outside run(). One per thread: everything about
@@ -138,33 +141,55 @@ private:
 extern WIRE_API constinit thread_local scheduler* current_scheduler
     [[gnu::tls_model("initial-exec")]];
 
+// What a wire in suspend() waits for; resume() knows it by the address.
+inline constexpr char in_suspend[] = "resume";
+
 // The hot path, inline for the files of this layer.
 
 inline fiber& scheduler::take_next() noexcept {
     fiber& next = ready_.pop();
-    next.state = fiber_state::running;
     running_ = &next;
     return next;
 }
 
-// Gives the thread to the next wire. `self` lies where it belongs already. Returns when `self` runs
-// again; never if it has finished.
-inline void scheduler::leave(fiber& self) noexcept {
+// What the thread is given to: the next wire, or its own flow if none is ready or service is due.
+inline context& scheduler::successor() noexcept {
     if (--turns_ <= 0 || shared_->inbox.any() || ready_.empty()) [[unlikely]]
-        return leave_slowly(self);
-    switch_to(self.ctx, take_next().ctx, thread_);
+        return successor_slowly();
+    return take_next().ctx;
+}
+
+// Gives the thread away. `self` lies where it belongs already. Returns when `self` runs again.
+inline void scheduler::leave(fiber& self) noexcept {
+    context& to = successor();
+    if (&to != &self.ctx) switch_to(self.ctx, to, thread_);
 }
 
 inline int scheduler::park(const char* what, deadline until) noexcept {
     fiber& self = *running_;
-    if (self.scope->cancelled) return ECANCELED;
+    if (self.scope->cancelled) [[unlikely]]
+        return ECANCELED;
+    return wait(self, what, until);
+}
+
+inline int scheduler::suspend(deadline until) noexcept {
+    fiber& self = *running_;
+    if (self.scope->cancelled) [[unlikely]]
+        return ECANCELED;
+    if (self.resumed) {
+        self.resumed = false;
+        return 0;
+    }
+    return wait(self, in_suspend, until);
+}
+
+inline int scheduler::wait(fiber& self, const char* what, deadline until) noexcept {
     self.waits_for = what;
     self.since = now_;
     self.outcome = 0;
     self.state = fiber_state::waiting;
-    if (!until.is_never()) timers_.arm(self.timeout, until.ns());
+    if (!until.is_never()) return wait_until(self, until);
     leave(self);
-    if (self.timeout.armed()) timers_.disarm(self.timeout);
     return self.outcome;
 }
 
@@ -172,7 +197,7 @@ inline void scheduler::make_ready(fiber& f) noexcept {
     WIRE_ASSERT(this == current_scheduler || on_own_thread(),
                 "a wire can be woken on its own thread only: from others use wire::remote");
     WIRE_ASSERT(f.state == fiber_state::waiting, "a wire is woken that does not wait");
-    f.state = fiber_state::ready;
+    f.state = fiber_state::active;
     ready_.push(f);
 }
 

@@ -65,6 +65,10 @@ struct shared_state {
     bool post(inbox_node& node) noexcept;
     /// Makes the runtime look around, once. False if it is gone. Any thread.
     bool nudge() noexcept;
+    /// Makes run() return. False if the runtime is gone. Any thread.
+    bool ask_to_stop() noexcept;
+    /// Whether run() is to return, once. Owner only.
+    bool take_stop() noexcept;
     void drop_reference() noexcept;
 
     basic_inbox<real_sync> inbox;
@@ -72,15 +76,14 @@ struct shared_state {
     // Whom post() notifies. Written by the owner while awake and settled; the inbox publishes it.
     poller* sleeps_in = nullptr;
 
-    // relaxed: the count is only compared, and the inbox orders what must be ordered.
     std::atomic<std::uint32_t> remotes{0};
-    std::atomic<bool> stop{false};
 
     struct nudge_node : basic_resume_request<real_sync> {
         nudge_node() noexcept;
     } nudger;
 
 private:
+    std::atomic<bool> stop_{false};
     // The runtime and every remote hold one.
     std::atomic<std::uint32_t> references_{1};
     friend remote;

@@ -107,6 +107,7 @@ bool install_fault_report() noexcept {
     ::sigaction(SIGSEGV, nullptr, &previous);
     if (detail::sys::call("sigaction", [&] { return ::sigaction(SIGSEGV, &ours, nullptr); }) == 0)
         return true;
+    // relaxed: nothing was installed, so there is nothing to be seen.
     installed.store(false, std::memory_order_relaxed);
     return false;
 }

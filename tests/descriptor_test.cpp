@@ -274,6 +274,34 @@ TEST_CASE("descriptor: waiting in a second runtime is refused with one sentence"
         "runtime"));
 }
 
+TEST_CASE("descriptor: the 64th operation in a row on one descriptor yields") {
+    on_wires([] {
+        auto [near, far] = unix_pair();
+        auto [other_near, other_far] = unix_pair();
+        int turns = 0;
+        bool done = false;
+        auto other = spawn([&] {
+            while (!done) {
+                ++turns;
+                yield();
+            }
+        });
+        yield();
+        CHECK(turns == 1);
+        for (int i = 0; i < 63; ++i) {
+            put(near, "x");  // these are counted one by one:
+            put(other_near, "x");
+        }
+        CHECK(turns == 1);
+        put(near, "x");
+        CHECK(turns == 2);
+        put(other_near, "x");
+        CHECK(turns == 3);
+        done = true;
+        CHECK(other.join());
+    });
+}
+
 TEST_CASE("descriptor: I/O without a reactor, or outside a wire, is refused with one sentence") {
     CHECK(dies(
         [] {

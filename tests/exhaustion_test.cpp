@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <wire/spawn.hpp>
+#include <wire/wait_fd.hpp>
 
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"

@@ -14,8 +14,10 @@
 #include <wire/run.hpp>
 #include <wire/signals.hpp>
 #include <wire/spawn.hpp>
+#include <wire/wait_fd.hpp>
 
 #include "support/dies.hpp"
+#include "support/environment.hpp"
 #include "support/fault_plan.hpp"
 
 namespace wire::test {
@@ -227,7 +229,9 @@ TEST_CASE("fault sweep: without a failure the session is complete") {
     INFO(end.said);
     CHECK(end.signal == 0);
     CHECK(end.code == passed);
-    CHECK(end.said == "");
+    // A Valgrind without epoll_pwait2 makes the library say so, once.
+    const bool told = under_valgrind() && end.says("wire: epoll_pwait2 is refused");
+    CHECK(end.times("\n") == (told ? 1 : 0));
 }
 
 TEST_CASE("fault sweep: whichever system call fails, the session ends openly and leaks nothing") {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <wire/spawn.hpp>
+#include <wire/wait_fd.hpp>
 
 #include "support/trace.hpp"
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <wire/spawn.hpp>
+#include <wire/wait_fd.hpp>
 
 #include "support/count_malloc.hpp"
 #include "support/failing_call.hpp"

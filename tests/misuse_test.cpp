@@ -43,6 +43,7 @@ TEST_CASE("misuse: calls that need a wire say so outside of one") {
     CHECK(dies([] { static_cast<void>(this_wire::ref()); }, "wire::this_wire outside a wire"));
     CHECK(dies([] { static_cast<void>(this_wire::cancelled()); }, "this_wire outside a wire"));
     CHECK(dies([] { this_wire::slot() = nullptr; }, "wire::this_wire outside a wire"));
+    CHECK(dies([] { static_cast<void>(this_wire::remote()); }, "wire::this_wire outside a wire"));
     CHECK(dies([] { const cancel_scope scope; }, "a scope outside a wire"));
     CHECK(dies([] { const shield protection; }, "a scope outside a wire"));
     CHECK(dies([] { static_cast<void>(wire::detail::check_cancelled()); }, "call it from a wire"));
@@ -248,6 +249,12 @@ TEST_CASE("misuse: a remote that refers to no runtime says so") {
     CHECK(dies([] { remote().go([] {}); }, sentence));
     CHECK(dies([] { remote().stop(); }, sentence));
     CHECK(dies([] { remote().resume(wire_ref()); }, sentence));
+    CHECK(dies(
+        [] {
+            runtime rt;
+            rt.remote().resume(wire_ref());
+        },
+        "remote::resume() of an empty reference"));
     CHECK(dies(
         [] {
             runtime one, two;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -153,6 +154,33 @@ TEST_CASE("remote: a resume of a newer wire is not lost to one of an older in th
     CHECK(s.rt.run());
 }
 
+TEST_CASE("remote: a wire gets that of its own runtime by this_wire::remote") {
+    runtime rt;
+    trace log;
+    std::jthread other;
+    rt.go([&] {
+        other = std::jthread([&log, home = this_wire::remote(), me = this_wire::ref()] {
+            CHECK(home.go([&log] { log("sent"); }));
+            CHECK(home.resume(me));
+        });
+        CHECK(suspend());
+        log("resumed");
+    });
+    CHECK(rt.run());
+    CHECK(log == trace{"sent", "resumed"});
+}
+
+TEST_CASE("remote: it does not keep run from returning, a work_guard does") {
+    runtime rt;
+    const remote r = rt.remote();
+    CHECK(rt.run());
+    bool ran = false;
+    CHECK(r.go([&] { ran = true; }));
+    CHECK_FALSE(ran);
+    CHECK(rt.run());
+    CHECK(ran);
+}
+
 TEST_CASE("remote: stop ends a run that sleeps") {
     runtime rt;
     const work_guard guard(rt);
@@ -219,6 +247,70 @@ TEST_CASE("remote: what was sent before the end of the runtime runs, cancelled")
     CHECK(token.use_count() == 1);
 }
 
+namespace {
+
+// Calls `moment` whenever the runtime has just emptied its inbox and looks for events.
+struct watching_poller final : poller {
+    void poll(deadline) override {}
+    void notify() noexcept override {}
+    [[nodiscard]] bool armed() const noexcept override {
+        if (moment) moment();
+        return false;
+    }
+    [[nodiscard]] std::int64_t now() const noexcept override { return at_ns; }
+    [[nodiscard]] bool has_clock() const noexcept override { return true; }
+
+    std::function<void()> moment;
+    std::int64_t at_ns = 0;
+};
+
+}  // namespace
+
+TEST_CASE("remote: what is accepted while the runtime looks for the last time runs, too") {
+    trace log;
+    watching_poller watch;
+    remote r;
+    {
+        runtime rt;
+        rt.attach(&watch);
+        r = rt.remote();
+        rt.go([&] { log("first"); });
+        int sent = 0;
+        watch.moment = [&] {
+            if (rt.size() > 0 || sent == 3) return;
+            CHECK(r.go([&log, nth = ++sent] {
+                CHECK(this_wire::cancelled());
+                log("late ", nth);
+            }));
+        };
+    }
+    CHECK(log == trace{"first", "late 1", "late 2", "late 3"});
+    CHECK_FALSE(r.go([] {}));
+}
+
+TEST_CASE("remote: what the end of a runtime has no time for is destroyed, and said") {
+    const caught_diagnostics said;
+    watching_poller watch;
+    const auto token = std::make_shared<int>(1);
+    remote r;
+    {
+        runtime rt;
+        rt.attach(&watch);
+        r = rt.remote();
+        rt.go([] {
+            for (;;) yield();
+        });
+        watch.moment = [&] {
+            if (watch.at_ns == 0) CHECK(r.go([token] { CHECK(false); }));
+            watch.at_ns += 6'000'000'000;
+        };
+    }
+    CHECK(token.use_count() == 1);
+    CHECK(said.has(diagnostic::straggler, "remote::go is destroyed unrun"));
+    CHECK(said.of(diagnostic::straggler).size() == 2);
+    CHECK_FALSE(r.go([] {}));
+}
+
 TEST_CASE("remote: copies and moves refer to the same runtime") {
     runtime rt;
     int n = 0;
@@ -262,17 +354,26 @@ TEST_CASE(
     CHECK(log == trace{"0", "1", "2", "3"});
 }
 
-TEST_CASE("remote: what could not be opened is dropped with the runtime, without a leak") {
-    const auto token = std::make_shared<int>(1);
-    const caught_diagnostics said;
-    {
-        runtime rt;
-        const remote r = rt.remote();
-        for (int i = 0; i < 3; ++i) CHECK(r.go([token] {}));
-        const failing_call full("mmap", ENOMEM);
-        CHECK_THROWS_AS(rt.run_once(), std::system_error);
+TEST_CASE("remote: what could not be opened is tried again at the end of the runtime") {
+    for (const bool still_full : {false, true}) {
+        CAPTURE(still_full);
+        const auto token = std::make_shared<int>(1);
+        const caught_diagnostics said;
+        int ran = 0;
+        std::optional<failing_call> full;
+        {
+            runtime rt;
+            const remote r = rt.remote();
+            for (int i = 0; i < 3; ++i) CHECK(r.go([&ran, token] { ++ran; }));
+            full.emplace("mmap", ENOMEM);
+            CHECK_THROWS_AS(rt.run_once(), std::system_error);
+            if (!still_full) full.reset();
+        }
+        CHECK(token.use_count() == 1);
+        CHECK(ran == (still_full ? 0 : 3));
+        // Why, and then each that is lost.
+        CHECK(said.of(diagnostic::straggler).size() == (still_full ? 4 : 0));
     }
-    CHECK(token.use_count() == 1);
 }
 
 TEST_CASE("remote: a stack that fails while the runtime sleeps loses nothing either") {

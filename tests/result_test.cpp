@@ -63,6 +63,9 @@ TEST_CASE("result: value() throws std::system_error with the error") {
 TEST_CASE("result: value_or gives the value, or something else") {
     CHECK(half(4).value_or(9) == 2);
     CHECK(half(3).value_or(9) == 9);
+    const auto kept = half(4);
+    CHECK(kept.value_or(9) == 2);
+    CHECK(kept.value() == 2);
 }
 
 TEST_CASE("result: may hold what can only be moved, and moves it out") {
@@ -96,6 +99,28 @@ TEST_CASE("result: copies, moves and assignments keep exactly the objects that a
         a = result<counted>(failure{EPIPE});
         a = b;
         CHECK(a->n == 1);
+    }
+    CHECK(counted::alive == 0);
+}
+
+TEST_CASE("result: an assignment whose move throws leaves a failure, and nothing twice destroyed") {
+    struct throws_when_moved : counted {
+        explicit throws_when_moved(int moves_left) : counted(moves_left) {}
+        throws_when_moved(throws_when_moved&& other) : counted(other.n - 1) {
+            if (n < 0) {
+                throw 1;
+            }
+        }
+    };
+    counted::alive = 0;
+    {
+        result<throws_when_moved> to(throws_when_moved(5));
+        // One move into the result, one into the parameter; the third throws.
+        CHECK_THROWS_AS(to = result<throws_when_moved>(throws_when_moved(1)), int);
+        CHECK_FALSE(to);
+        CHECK(to.code() == EINVAL);
+        to = result<throws_when_moved>(throws_when_moved(5));
+        CHECK(to);
     }
     CHECK(counted::alive == 0);
 }

@@ -1,6 +1,8 @@
 // wire::run: exit codes, what it says, threads. And the reactor's own life.
 #include "support/io.hpp"
 
+#include <pthread.h>
+
 #include <atomic>
 #include <mutex>
 #include <set>
@@ -9,6 +11,7 @@
 
 #include <wire/run.hpp>
 #include <wire/spawn.hpp>
+#include <wire/wait_fd.hpp>
 
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
@@ -140,9 +143,58 @@ TEST_CASE("run: threads each run main, with a runtime of their own; the caller i
     CHECK(threads.contains(std::this_thread::get_id()));
 }
 
-TEST_CASE("run: with threads it returns what the calling thread's main returned") {
+TEST_CASE("run: with threads it returns the first code that is not 0, the caller's before others") {
     const auto self = std::this_thread::get_id();
-    CHECK(run([&] { return std::this_thread::get_id() == self ? 5 : 6; }, {.threads = 2}) == 5);
+    const auto run_with_codes = [&](int mine, int theirs) {
+        return run([&] { return std::this_thread::get_id() == self ? mine : theirs; },
+                   {.threads = 3});
+    };
+    CHECK(run_with_codes(5, 6) == 5);
+    CHECK(run_with_codes(0, 6) == 6);
+    CHECK(run_with_codes(5, 0) == 5);
+    CHECK(run_with_codes(0, 0) == 0);
+}
+
+TEST_CASE("run: with threads an exception in one of them gives 1, and the others go on") {
+    const caught_diagnostics said;
+    const auto self = std::this_thread::get_id();
+    std::atomic<int> ended{0};
+    const auto main_once = [&] {
+        if (std::this_thread::get_id() != self) throw std::runtime_error("no such thread");
+        CHECK(sleep(shortly()));
+        ++ended;
+    };
+    CHECK(run(main_once, {.threads = 2}) == 1);
+    CHECK(ended == 1);
+    CHECK(said.has(diagnostic::failure, "no such thread"));
+}
+
+TEST_CASE("run: if one of the threads has no kernel object, none calls main") {
+    const caught_diagnostics said;
+    std::atomic<int> ran{0};
+    for (const int nth : {1, 2, 3}) {
+        const failing_call refused("epoll_create1", EMFILE, nth, 1);
+        CHECK(run([&] { ++ran; }, {.threads = 3}) == 1);
+    }
+    CHECK(ran == 0);
+    CHECK(said.of(diagnostic::failure).size() == 3);
+    CHECK(run([&] { ++ran; }, {.threads = 3}) == 0);
+    CHECK(ran == 3);
+}
+
+TEST_CASE("run: if a thread cannot be started, none calls main") {
+    const death end = run_in_child([] {
+        pthread_attr_t attributes;
+        ::pthread_attr_init(&attributes);
+        ::pthread_attr_setstacksize(&attributes, std::size_t{1} << 46);  // more than there is
+        must(::pthread_setattr_default_np(&attributes) == 0, "threads with absurd stacks");
+        bool ran = false;
+        must(run([&] { ran = true; }, {.threads = 3}) == 1, "exit code 1");
+        must(!ran, "that main is not called");
+    });
+    INFO(end.said);
+    CHECK(end.code == 0);
+    CHECK(end.says("only 1 of 3 threads could be started"));
 }
 
 TEST_CASE("run: it may be called again, and from several threads") {
@@ -194,6 +246,39 @@ TEST_CASE("reactor: its end cancels wires that wait in it") {
         rt.run_once();
     }
     CHECK(read == "!ECANCELED");
+}
+
+TEST_CASE("reactor: a wire that does not end is named once, not by its runtime again") {
+    const caught_diagnostics said;
+    {
+        runtime rt({.drain = 10ms});
+        const io::reactor reactor(rt);
+        rt.go([] {
+            const shield protection;
+            static_cast<void>(sleep(within(1h)));
+        });
+        rt.run_once();
+    }
+    CHECK(said.of(diagnostic::straggler).size() == 1);
+}
+
+TEST_CASE("reactor: I/O in a wire that is sent after its end is cancelled, also behind a shield") {
+    std::string read;
+    std::string ready;
+    {
+        runtime rt;
+        { const io::reactor reactor(rt); }
+        CHECK(rt.remote().go([&] {
+            const shield protection;
+            auto [near, far] = unix_pair();
+            put(near, "x");  // need not wait
+            CHECK(take(far) == "x");
+            read = take(far);
+            ready = error_name(io::wait_readable(far.native_handle()).code());
+        }));
+    }
+    CHECK(read == "!ECANCELED");
+    CHECK(ready == "!ECANCELED");
 }
 
 TEST_CASE("reactor: a wait that an interrupted poll saw nothing of goes on") {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <wire/runtime.hpp>
+#include "support/diagnostics.hpp"
 #include "support/dies.hpp"
 #include "support/environment.hpp"
 #include "support/sim_poller.hpp"
@@ -316,6 +317,21 @@ TEST_CASE("run_once: ends after about its budget although wires stay ready") {
     done = true;
     CHECK_FALSE(rt.run_once(std::chrono::nanoseconds::max()));
     CHECK(rt.size() == 0);
+}
+
+TEST_CASE("run_once: ends although wires only yield and the poller's clock stands still") {
+    const caught_diagnostics said;
+    bool done = false;
+    {
+        sim s({.drain = 1ms});
+        s.rt.go([&] {
+            while (!done) yield();
+        });
+        CHECK(s.rt.run_once());
+        CHECK(s.rt.run_once(1h));
+        CHECK(s.ms() == 0);
+    }  // nor does it keep the runtime from its end
+    CHECK(said.of(diagnostic::straggler).size() == 1);
 }
 
 TEST_CASE("run_once: stop ends it as it ends run") {

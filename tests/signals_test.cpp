@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <future>
 #include <optional>
 #include <set>
 #include <thread>
@@ -11,6 +12,7 @@
 #include <wire/signals.hpp>
 #include <wire/spawn.hpp>
 
+#include "support/dies.hpp"
 #include "support/failing_call.hpp"
 
 namespace wire::test {
@@ -114,6 +116,24 @@ TEST_CASE("signals: objects of disjoint sets end in any order") {
     CHECK(is_blocked(SIGUSR2));
     two.reset();
     CHECK_FALSE(is_blocked(SIGUSR2));
+}
+
+TEST_CASE("signals: in threads that were started meanwhile they stay blocked after the end") {
+    std::promise<void> ended;
+    std::optional<io::signals> set;
+    set.emplace({SIGUSR1});
+    std::jthread other([&] {
+        ended.get_future().wait();
+        CHECK(is_blocked(SIGUSR1));
+    });
+    set.reset();
+    ended.set_value();
+    CHECK_FALSE(is_blocked(SIGUSR1));
+}
+
+TEST_CASE("signals: a number that is no signal is refused with one sentence") {
+    CHECK(dies([] { const io::signals set{0}; }, "a number that is none"));
+    CHECK(dies([] { const io::signals set{SIGUSR1, 1000}; }, "a number that is none"));
 }
 
 TEST_CASE(

@@ -176,6 +176,25 @@ TEST_CASE("join: the joiner becomes ready when the wire ends, after those that w
     CHECK(log == trace{"child", "other", "joined"});
 }
 
+TEST_CASE("join: a result that a wire returns lies inside that of the join") {
+    sim s;
+    s.rt.go([] {
+        const auto ask = [](bool known) -> result<int> {
+            if (!known) return failure{ENOENT};
+            CHECK(sleep(within(2ms)));
+            return 7;
+        };
+        auto knows = spawn(ask, true);
+        CHECK(knows.join(within(1ms)).code() == ETIMEDOUT);
+        const result<result<int>> joined = knows.join();
+        CHECK(joined);
+        CHECK(**joined == 7);
+        auto does_not = spawn(ask, false);
+        CHECK(does_not.join().value().code() == ENOENT);
+    });
+    CHECK(s.rt.run());
+}
+
 TEST_CASE("handle: moves, and the empty one has no wire") {
     on_wire([] {
         handle<int> empty;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -342,6 +343,7 @@ TEST_CASE("deadline: enormous delays are never, negative ones are now") {
         CHECK(within(std::chrono::nanoseconds::min()).ns() == s.clock.now());
         CHECK(within(-1ns).ns() == s.clock.now());
         CHECK(within(0s).ns() == s.clock.now());
+        CHECK(within(std::chrono::duration<double>(std::nan(""))).ns() == s.clock.now());
         CHECK(within(1ns).ns() == s.clock.now() + 1);
         CHECK(within(std::chrono::duration<double>(0.5)).ns() == s.clock.now() + 500'000'000);
     });

@@ -1,17 +1,21 @@
-# Sourced by run.sh and test.sh: need PACKAGE... installs what is missing of Debian's packages.
+# Sourced by run.sh and test.sh: need PACKAGE... installs what is missing of Debian's packages, and
+# sets `installed` if there was any.
+installed=no
 need() {
-    local missing=() package sudo=""
+    local missing=() package
     for package in "$@"; do
         dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' \
             || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    [ "$(id -u)" = 0 ] || sudo=sudo
+    installed=yes
     echo "installing: ${missing[*]}"
-    # An image without package lists knows no candidate.
-    apt-cache show "${missing[@]}" >/dev/null 2>&1 || $sudo apt-get -qq update
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-        install "${missing[@]}" </dev/null >/dev/null
+    local get=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends
+        -o DPkg::Lock::Timeout=60)
+    [ "$(id -u)" = 0 ] || get=(sudo "${get[@]}")
+    # The lists of packages may be missing, or name versions that are gone.
+    "${get[@]}" install "${missing[@]}" </dev/null >/dev/null 2>&1 \
+        || { "${get[@]}" update && "${get[@]}" install "${missing[@]}" </dev/null >/dev/null; }
 }
 
 boost=libboost-context1.81-dev

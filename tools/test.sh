@@ -5,7 +5,8 @@
 #     tools/test.sh --all    also: the other compiler and build types, sanitizers, valgrind,
 #                            long suites, formatting, clang-tidy, docs, coverage, packaging
 #
-# Prints seconds for each stage. The last line is "N passed, N failed".
+# At the end there is a line for each stage with its seconds, then the failed and the skipped tests.
+# The last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . tools/packages.sh
@@ -17,69 +18,58 @@ case "${1:-}" in
     *) echo "usage: tools/test.sh [--all]" >&2; exit 2 ;;
 esac
 
-logs=()
-broken=0    # stages that failed without a failed test
-checked=0   # stages that passed and are no Meson tests
+results=build/test-results
+rm -rf $results
+mkdir -p $results
 
-# stage NAME COMMAND...: runs it and says how long it took.
+# stage KIND NAME COMMAND...: runs it and notes what came of it; summary.py explains the kinds. What
+# it prints goes to a file, whose end is shown if it failed.
 stage() {
-    local name=$1 start=$SECONDS status=0
-    shift
-    echo "== $name"
-    "$@" || status=$?
-    echo "== $name: $((SECONDS - start)) s$([ $status = 0 ] || echo ", FAILED")"
-    return $status
-}
-
-# check NAME COMMAND...: a stage that counts as one test.
-check() {
-    if stage "$@"; then checked=$((checked + 1)); else broken=$((broken + 1)); fi
-}
-
-# build NAME SETUP_OPTION...: configures and builds in build/NAME.
-build() {
-    local dir=build/$1
-    shift
-    { [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@"; } >"$dir.log" 2>&1 \
-        && ninja -C "$dir" >>"$dir.log" 2>&1 || { tail -n 40 "$dir.log"; return 1; }
-}
-
-# suites NAME LOG SUITE... [-- MESON_TEST_OPTION...]: tests of build/NAME.
-suites() {
-    local dir=build/$1 log=$2 args=()
+    local kind=$1 name=$2 start=$SECONDS verdict=ok
     shift 2
-    while [ $# -gt 0 ] && [ "$1" != -- ]; do args+=(--suite "$1"); shift; done
+    printf '== %s ... ' "$name"
+    "$@" >"$results/$name.log" 2>&1 </dev/null || verdict=FAILED
+    echo "$((SECONDS - start)) s, $verdict"
+    echo "$((SECONDS - start)) $verdict $kind $name" >>$results/stages
+    [ $verdict = FAILED ] || return 0
+    # Lines with --PID-- are about Valgrind itself.
+    grep -av '^--[0-9]*-- ' "$results/$name.log" | tail -n 60
+    return 1
+}
+
+# build FOLDER SETUP_OPTION...: configures and builds in build/FOLDER.
+build() {
+    local folder=build/$1
+    shift
+    if [ ! -f "$folder/build.ninja" ]; then meson setup "$folder" "$@" || return; fi
+    ninja -C "$folder"
+}
+
+# suites STAGE FOLDER SUITE... [-- MESON_TEST_OPTION...]: tests of build/FOLDER, some of each suite.
+suites() {
+    local json=$results/$1.json folder=build/$2 names=() status=0 suite
+    shift 2
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do names+=("$1"); shift; done
     [ $# = 0 ] || shift
-    rm -f "$dir/meson-logs/$log"*.json
-    meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "$log" "${args[@]}" "$@"
-    local status=$?
-    local file  # a test setup adds its name to the log's
-    for file in "$dir/meson-logs/$log"*.json; do
-        [ ! -f "$file" ] || logs+=("$file")
+    rm -f "$folder/meson-logs/test-sh"*
+    meson test -C "$folder" --no-rebuild --print-errorlogs --logbase test-sh \
+        "${names[@]/#/--suite=}" "$@" || status=1
+    cat "$folder/meson-logs/test-sh"*.json >"$json"  # a test setup adds its name to the log's
+    for suite in "${names[@]}"; do
+        grep -q "\"name\": \"wire:$suite / " "$json" && continue
+        echo "no test of the suite $suite has run"
+        status=1
     done
     return $status
 }
 
-# tested NAME "SETUP OPTIONS" SUITE...: builds and tests.
+# tested FOLDER "SETUP OPTIONS" SUITE...: builds and tests.
 tested() {
-    local name=$1 options=$2
+    local folder=$1 options=$2
     shift 2
     # shellcheck disable=SC2086  # a list of words
-    if ! stage "build $name" build "$name" $options; then broken=$((broken + 1)); return; fi
-    local before=${#logs[@]}
-    stage "test $name" suites "$name" testlog "$@"
-    [ ${#logs[@]} -gt "$before" ] || broken=$((broken + 1))
-}
-
-finish() {
-    local passed=0 failed=0
-    if [ ${#logs[@]} -gt 0 ]; then
-        read -r passed failed < <(python3 tools/count_tests.py "${logs[@]}")
-    fi
-    echo "== all: $SECONDS s"
-    failed=$((failed + broken))
-    echo "$((passed + checked)) passed, $failed failed"
-    [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+    stage build "build-$folder" build "$folder" $options \
+        && stage tests "test-$folder" suites "test-$folder" "$folder" "$@"
 }
 
 formatted() {
@@ -87,37 +77,37 @@ formatted() {
         | xargs -0 clang-format --dry-run -Werror
 }
 linted() {
-    run-clang-tidy -quiet -j2 -p build/debug '/(stack|runtime|pool|io|channels)/[a-z_]+\.cpp$' \
-        >build/clang-tidy.log 2>/dev/null \
-        || { grep -E '(warning|error):' build/clang-tidy.log; false; }
-}
-documented() {
-    ninja -C build/debug docs >build/docs.log 2>&1 || { tail -n 40 build/docs.log; false; }
+    run-clang-tidy -quiet -p build/debug '/(stack|runtime|pool|io|channels)/[a-z_]+\.cpp$' \
+        2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' | grep -E '(warning|error):' | sort -u
+    [ "${PIPESTATUS[0]}" = 0 ]
 }
 covered() {
-    build coverage --buildtype=debug -Db_coverage=true \
-        && suites coverage testlog unit && ninja -C build/coverage coverage-text >/dev/null \
-        && tail -n 4 build/coverage/meson-logs/coverage.txt
+    gcovr --root . --filter '(stack|runtime|pool|io|channels)/' build/coverage
 }
 
-mkdir -p build
-need "${build_packages[@]}" doctest-dev python3 netcat-openbsd curl || exit 1
-if [ $all = yes ]; then
-    need clang-16 libclang-rt-16-dev clang-format clang-tidy valgrind doxygen cmake gcovr \
-        binutils || exit 1
-fi
+need "${build_packages[@]}" python3 doctest-dev netcat-openbsd \
+    && { [ $all = no ] || need clang-16 libclang-rt-16-dev clang-format clang-tidy valgrind \
+        doxygen cmake gcovr binutils; } \
+    || { echo "0 passed, 1 failed"; exit 1; }
+# What was configured without a package would not notice it.
+[ $installed = no ] || rm -rf build/debug
 
 tested debug "" unit interleave e2e headers tidy
 if [ $all = yes ]; then
-    stage "stress, packaging" suites debug long stress packaging planted
+    stage tests test-debug-long suites test-debug-long debug stress packaging planted
+    stage tests valgrind suites valgrind debug unit -- --setup valgrind
     tested release "--buildtype=release" unit interleave stress e2e
     CC=clang-16 CXX=clang++-16 tested clang "" unit interleave e2e headers
-    tested asan "-Db_sanitize=address,undefined -Db_lundef=false" unit stress e2e planted
-    tested tsan "-Db_sanitize=thread -Db_lundef=false" unit stress planted
-    stage "valgrind" suites debug valgrind unit -- --setup valgrind
-    check "clang-format" formatted
-    check "clang-tidy" linted
-    check "docs" documented
-    check "coverage" covered
+    # Optimising these more would only take minutes more to compile.
+    sanitized="-Doptimization=1 -Db_lundef=false"
+    tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e planted
+    tested tsan "-Db_sanitize=thread $sanitized" unit stress planted
+    tested coverage "--buildtype=debug -Db_coverage=true" unit
+    stage check coverage covered && tail -n 2 $results/coverage.log
+    stage check clang-format formatted
+    stage check clang-tidy linted
+    stage check docs ninja -C build/debug docs
 fi
-finish
+
+echo "== all: $SECONDS s"
+python3 tools/summary.py $results

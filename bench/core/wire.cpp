@@ -8,9 +8,9 @@
 #include <vector>
 
 #include <timer_wheel.hpp>
-#include <wire/descriptor.hpp>
 #include <wire/reactor.hpp>
 #include <wire/runtime.hpp>
+#include <wire/wait_fd.hpp>
 
 #include "measure.hpp"
 #include "round_trip.hpp"

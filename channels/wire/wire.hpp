@@ -1,9 +1,12 @@
 // Everything a program usually needs.
 #pragma once
 
+#include <wire/address.hpp>
 #include <wire/cancel.hpp>
 #include <wire/deadline.hpp>
+#include <wire/diagnostics.hpp>
 #include <wire/listener.hpp>
+#include <wire/remote.hpp>
 #include <wire/result.hpp>
 #include <wire/run.hpp>
 #include <wire/runtime.hpp>
@@ -11,3 +14,4 @@
 #include <wire/spawn.hpp>
 #include <wire/stream.hpp>
 #include <wire/this_wire.hpp>
+#include <wire/wait_fd.hpp>

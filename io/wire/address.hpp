@@ -12,9 +12,10 @@
 
 namespace wire::io {
 
-/// An address of a socket. A value, without allocation.
+/// An address of a socket. A value, which allocates nothing; only to_string() and path() do.
 class WIRE_API address {
 public:
+    /// No address: family 0 (AF_UNSPEC).
     address() noexcept = default;
 
     /// From a numeric address ("127.0.0.1", "::1", "fe80::1%eth0") and a port. Fails with EINVAL
@@ -23,16 +24,20 @@ public:
     /// A path of the file system, or with a leading '@' a name in the abstract namespace. Fails
     /// with ENAMETOOLONG (107 bytes at most) or EINVAL (empty).
     static result<address> local(std::string_view path) noexcept;
-    /// From what the system calls return.
+    /// From what the system calls return; more than a sockaddr_storage holds is cut.
     static address from(const sockaddr* raw, socklen_t length) noexcept;
 
+    /// AF_INET, AF_INET6, AF_UNIX or what from() was given.
     [[nodiscard]] int family() const noexcept { return storage_.ss_family; }
     [[nodiscard]] std::uint16_t port() const noexcept;  ///< 0 for a Unix socket
-    /// "127.0.0.1:80", "[::1]:80", "/path", "@name" or "unnamed".
+    /// "127.0.0.1:80", "[::1]:80" (without a scope), "/path", "@name" or "unnamed". Throws
+    /// std::bad_alloc.
     [[nodiscard]] std::string to_string() const;
-    /// The path of a Unix socket; empty for others.
+    /// The path of a Unix socket, "@name" if it is an abstract name; empty for others. Throws
+    /// std::bad_alloc.
     [[nodiscard]] std::string path() const;
 
+    /// For the system calls; points into this object.
     [[nodiscard]] const sockaddr* raw() const noexcept {
         return reinterpret_cast<const sockaddr*>(&storage_);
     }

@@ -8,9 +8,7 @@
 #include <wire/deadline.hpp>
 #include <wire/result.hpp>
 
-namespace wire::io {
-
-namespace detail {
+namespace wire::io::detail {
 
 struct fd_entry;
 struct operation;
@@ -19,6 +17,9 @@ struct operation;
 ///
 /// It may be moved to another runtime as long as nothing has waited for it. Belongs to one runtime
 /// from then on (asserted).
+///
+/// Operations that never block would let nobody else run, so each 64th in a row yields. They are
+/// counted for each descriptor, whichever wires make them; a wait begins the count anew.
 class WIRE_API descriptor {
 public:
     descriptor() noexcept = default;
@@ -41,9 +42,11 @@ public:
     void close() noexcept;
     /// Gives the number away, open and non-blocking; wires that wait for it get EBADF.
     [[nodiscard]] int release() noexcept;
+    /// -1 if there is none.
     [[nodiscard]] int number() const noexcept { return fd_; }
 
     /// Makes the call of `op`; waits as often as it would block. Returns its result or -errno.
+    /// Call from a wire.
     std::ptrdiff_t perform(operation& op, deadline until) noexcept;
 
 private:
@@ -52,14 +55,4 @@ private:
     fd_entry* entry_ = nullptr;
 };
 
-}  // namespace detail
-
-/// Waits until `fd`, which somebody else owns, can be read without blocking: data, end of file, a
-/// connection to accept, or an error to fetch. Regular files always can. It is a hint: another
-/// reader may be faster. Fails with ETIMEDOUT, ECANCELED, EBADF, or as epoll_ctl(2). If the owner
-/// closes the number during the wait, only the deadline ends it. Call from a wire.
-WIRE_API result<void> wait_readable(int fd, deadline until = never) noexcept;
-/// The same for writing.
-WIRE_API result<void> wait_writable(int fd, deadline until = never) noexcept;
-
-}  // namespace wire::io
+}  // namespace wire::io::detail

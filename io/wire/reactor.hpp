@@ -16,10 +16,11 @@ class backend;
 class WIRE_API reactor {
 public:
     /// Attaches to `rt`. Its kernel objects are made by the first run(), which throws
-    /// std::system_error if that fails.
+    /// std::system_error if that fails. On the runtime's own thread, not in run().
     explicit reactor(runtime& rt);
     /// Cancels the runtime's wires and waits for them as ~runtime does: none may wait here after
-    /// it.
+    /// it. Not from a wire. I/O of wires that other threads send between this and ~runtime fails
+    /// with ECANCELED where it would have to wait, also behind a shield.
     ~reactor();
     reactor(const reactor&) = delete;
     reactor& operator=(const reactor&) = delete;

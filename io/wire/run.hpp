@@ -11,9 +11,9 @@ namespace wire {
 
 /// How wire::run runs.
 struct run_options {
-    unsigned threads = 1;  ///< a runtime for each; `fn` runs once on each
-    runtime_options runtime = {};
-    bool fault_report = true;  ///< report stack overflows and wild pointers of wires
+    unsigned threads = 1;          ///< a runtime for each; `fn` runs once on each. At least 1
+    runtime_options runtime = {};  ///< of each of them
+    bool fault_report = true;      ///< report stack overflows and wild pointers of wires
 };
 
 namespace detail {
@@ -21,10 +21,17 @@ WIRE_API int run_main(int (*call)(void*), void* fn, const run_options& options) 
 }
 
 /// Runs `fn()` as the first wire, named "main", of a runtime with a reactor, until all wires have
-/// ended. With threads > 1 that many threads do so at once, each with its own runtime; `fn` is then
-/// called by each. Returns what the calling thread's `fn` returned (0 for void). Returns 1 and says
-/// why on standard error if an exception left `fn`, if the wires deadlock, or if a kernel object
-/// could not be made; the other wires of that runtime are cancelled then.
+/// ended. `fn` is called in place, not copied. Returns its exit code: what it returned, converted
+/// to int; 0 for void. The code is 1, and a diagnostic says why (on standard error, unless a
+/// handler is set), if an exception leaves `fn` or if the wires deadlock; the other wires of the
+/// runtime are cancelled then, and waited for. Blocks the calling thread, which must not run a
+/// runtime already. Throws nothing.
+///
+/// With threads > 1 as many threads do so at once, the caller one of them, each with a runtime of
+/// its own; each calls the same `fn`, which must bear that. Threads do not end each other. The
+/// exit code is that of the calling thread if it is not 0, else the first of the others' that is
+/// not 0, else 0. If one of the threads or its kernel objects cannot be made, no thread calls `fn`;
+/// a diagnostic says why, and the code is 1.
 template <class F>
 requires std::is_invocable_v<F&>
 int run(F&& fn, const run_options& options = {}) {

@@ -34,24 +34,33 @@ WIRE_API void leave_scope(cancel_node& node) noexcept;
 /// A part of a wire's work that can be cancelled as a whole, or that ends at a deadline.
 ///
 /// From construction to destruction it is the innermost scope of the running wire. Once it is
-/// cancelled, every call inside that may block fails with ECANCELED, again and again, until the
-/// scope is left; nothing is unwound by force. A call that has delivered something in the same turn
-/// succeeds first.
+/// cancelled, every call inside that may block fails with ECANCELED, also one that would not have
+/// to block, again and again, until the scope is left; nothing is unwound by force. A call that has
+/// delivered something in the same turn succeeds first.
 ///
-/// Scopes of one wire nest like blocks. Cancelling a scope cancels those inside it, except behind a
-/// shield. Belongs to the wire that made it; cancel() may come from any wire of the same runtime.
+/// A deadline that passes cancels the scope: the calls inside fail with ECANCELED then, too, not
+/// with ETIMEDOUT. expired() tells why.
+///
+/// Scopes of one wire nest like blocks (asserted). Cancelling a scope cancels those inside it,
+/// except behind a shield. A wire that is started inside is not part of it. Belongs to the wire
+/// that made it; cancel() may come from any wire of the same runtime. Allocates nothing.
 class WIRE_API cancel_scope {
 public:
+    /// Opens the scope; one whose deadline has passed already is cancelled when timers are served
+    /// next. Asserts that a wire runs.
     explicit cancel_scope(deadline until = never) noexcept;
+    /// Leaves it: the calls that follow answer to the scope around it.
     ~cancel_scope();
     cancel_scope(const cancel_scope&) = delete;
     cancel_scope& operator=(const cancel_scope&) = delete;
 
-    /// Cancels what runs inside; again has no effect. Never suspends.
+    /// Cancels what runs inside: a wire that is parked there becomes ready. Again has no effect.
+    /// Never suspends. On the runtime's own thread.
     void cancel() noexcept { node_.cancel(); }
     /// Whether it was cancelled, by cancel(), by its deadline or by a scope around it.
     [[nodiscard]] bool cancelled() const noexcept { return node_.cancelled; }
-    /// Whether its own deadline has passed and cancelled it.
+    /// Whether its own deadline has passed and cancelled it: what failed inside with ECANCELED ran
+    /// out of time. False if something else cancelled it first.
     [[nodiscard]] bool expired() const noexcept { return expiry_.passed; }
 
 private:
@@ -65,10 +74,13 @@ private:
     expiry expiry_;
 };
 
-/// Suspends cancellation from outside for the rest of the block: for clean-up that must block, such
-/// as a farewell to a peer. Give such calls a deadline.
+/// Keeps cancellation from outside away for the rest of the block: for clean-up that must block,
+/// such as a farewell to a peer. Also in a wire that is cancelled already calls may block inside.
+/// A cancel_scope that is opened inside works as usual. Give such calls a deadline, since nothing
+/// else ends them.
 class WIRE_API shield {
 public:
+    /// Asserts that a wire runs.
     shield() noexcept;
     ~shield();
     shield(const shield&) = delete;

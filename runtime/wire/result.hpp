@@ -22,11 +22,20 @@ namespace detail {
 [[noreturn, gnu::cold]] WIRE_API void throw_error(int code);
 }  // namespace detail
 
-/// A value, or the errno of a failed call. The numbers are those of the system call's man page;
-/// the library itself adds EPIPE (closed), ETIMEDOUT (deadline) and ECANCELED (cancelled).
+/// A value, or the errno of a failed call. The numbers are those of the system call's man page; the
+/// library itself adds
+///
+///     ETIMEDOUT   the call's deadline has passed
+///     ECANCELED   the wire's scope is cancelled, perhaps because the scope's deadline has passed
+///     EBADF       the stream, listener or descriptor is closed, or was closed meanwhile
+///     ENODATA     the peer sent no more although read_exactly() or read_at_least() wanted more
+///     EDEADLK     run(): wires wait that nothing can wake
+///     EINVAL, ENAMETOOLONG   an address that is none
+///
+/// A peer that is gone is EPIPE or ECONNRESET, as the system says. EINTR and EAGAIN never come.
 ///
 /// The interface is the part of std::expected that is needed here; that type does not exist in
-/// C++20. `T` needs no default constructor.
+/// C++20. `T` needs no default constructor. It may itself be a result: see handle::join().
 template <class T>
 class [[nodiscard]] result {
     static_assert(!std::is_reference_v<T>, "return a pointer: a result holds a value");
@@ -49,8 +58,12 @@ public:
             ::new (static_cast<void*>(std::addressof(value_))) T(std::move(other.value_));
     }
     result& operator=(result other) noexcept(std::is_nothrow_move_constructible_v<T>) {
-        std::destroy_at(this);
-        return *::new (static_cast<void*>(this)) result(std::move(other));
+        if (code_ == 0) std::destroy_at(std::addressof(value_));
+        code_ = EINVAL;  // holds nothing, if T's move constructor throws below
+        if (other.code_ == 0)
+            ::new (static_cast<void*>(std::addressof(value_))) T(std::move(other.value_));
+        code_ = other.code_;
+        return *this;
     }
     ~result() {
         if (code_ == 0) std::destroy_at(std::addressof(value_));
@@ -66,10 +79,18 @@ public:
     T* operator->() { return std::addressof(checked()); }
     const T* operator->() const { return std::addressof(const_cast<result*>(this)->checked()); }
 
-    /// The value; throws std::system_error with error() if there is none.
+    /// The value; throws std::system_error with error() if there is none. (An exception that leaves
+    /// a detached wire ends the program.)
     T& value() & { return code_ == 0 ? value_ : (detail::throw_error(code_), value_); }
     T&& value() && { return std::move(value()); }
 
+    /// The value, moved out, or `otherwise`.
+    const T& value() const& { return const_cast<result*>(this)->value(); }
+
+    template <class U>
+    T value_or(U&& otherwise) const& {
+        return code_ == 0 ? value_ : static_cast<T>(std::forward<U>(otherwise));
+    }
     template <class U>
     T value_or(U&& otherwise) && {
         return code_ == 0 ? std::move(value_) : static_cast<T>(std::forward<U>(otherwise));

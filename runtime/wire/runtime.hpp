@@ -22,42 +22,54 @@ struct runtime_options {
     stack_options stack = {};  ///< the stacks of wires that ask for no size of their own
     std::size_t wires = 64;    ///< room for so many wires is made at once; more is made on demand
     std::uint64_t seed = 0;    ///< not 0: ready wires run in an order drawn from it, for tests
-    /// How long the destructor waits for cancelled wires to end.
+    /// How long the destructor waits for cancelled wires to end; zero: it gives them one turn.
     std::chrono::nanoseconds drain = std::chrono::seconds(5);
 };
 
 /// The scheduler of one OS thread, and the wires on it.
 ///
 /// It belongs to the thread that first calls run() or run_once(), for ever; until then any one
-/// thread may prepare it. Ready wires run first in, first out: each runs before any runs twice. A
-/// wire runs until it blocks, yields or ends. Timers, other threads' messages and I/O are served
-/// when no wire is ready, and otherwise about every 20 us.
+/// thread may prepare it. Below, "on the runtime's own thread" means there, in a wire or outside.
+/// A thread may have several runtimes, of which one runs at a time.
+///
+/// Ready wires run first in, first out: each runs before any runs twice. A wire runs until it
+/// blocks, yields or ends. Timers, other threads' messages and I/O are served when no wire is
+/// ready, and otherwise about every 20 us.
 class WIRE_API runtime {
 public:
-    /// Throws std::bad_alloc.
+    /// Makes no kernel object and maps no stack yet. Asserts that the stacks have a size and guard
+    /// that are possible. Throws std::bad_alloc.
     explicit runtime(const runtime_options& options = {});
-    /// Cancels all wires and runs them until they have ended, for options.drain at most. Wires that
-    /// have not are named in a diagnostic and abandoned: their destructors do not run.
+    /// Cancels all wires and runs them until they have ended, for options.drain at most; those too
+    /// that other threads send until then. Wires that have not ended are named in a diagnostic and
+    /// abandoned: their destructors do not run. Every handle must be gone (asserted). On the
+    /// runtime's own thread; on any if no wire is left and no other thread sends one.
     ~runtime();
     runtime(const runtime&) = delete;
     runtime& operator=(const runtime&) = delete;
 
-    /// Runs wires until the last has ended and no work_guard is left, or stop() is called.
+    /// Runs wires until the last has ended and no work_guard is left, or stop() is called. Blocks
+    /// the thread while no wire is ready.
     ///
     /// Fails with EDEADLK if wires wait that nothing can wake (no timer, fd, remote or guard): each
-    /// is named in a diagnostic with what it waits for. May be called again. Not from a wire.
+    /// is named in a diagnostic with what it waits for. They are still there: their owner may
+    /// resume or cancel them. May be called again, also after stop(). Not from a wire (asserted).
     /// Throws std::system_error if a kernel object, or a stack for a wire sent by another thread,
     /// cannot be made; nothing is lost then and run() may be called again.
     result<void> run();
 
-    /// Serves what is due without blocking and runs ready wires for about `budget`. Returns whether
-    /// wires are still ready. Throws as run() does.
+    /// For a loop of one's own: serves what is due without blocking and runs ready wires, as long
+    /// as there are any, for about `budget` (20 us at least). Returns whether more could run at
+    /// once; if not, nothing is to be done until a timer, a descriptor or another thread has
+    /// something. Reports no deadlock. Throws as run() does. Not from a wire (asserted).
     bool run_once(std::chrono::nanoseconds budget = std::chrono::milliseconds(1));
 
-    /// Makes run(), or else the next run(), return before the next wire runs. Any thread.
+    /// Makes run() or run_once(), or else the next of them, return before the next wire runs. The
+    /// wires stay as they are; one that computes is not interrupted. Any thread, any wire.
     void stop() noexcept;
 
-    /// Starts a wire as wire::go does. On the runtime's own thread, also before run().
+    /// Starts a wire as wire::go does. Throws std::system_error if there is no memory for a stack.
+    /// On the runtime's own thread, also before run().
     template <class F, class... Args>
     requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
     void go(F&& fn, Args&&... args) {
@@ -69,7 +81,9 @@ public:
         go_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
-    /// Starts a wire as wire::spawn does. On the runtime's own thread, also before run().
+    /// Starts a wire as wire::spawn does; outside wires its handle can only be joined when the wire
+    /// has ended. Throws std::system_error if there is no memory for a stack. On the runtime's own
+    /// thread, also before run().
     template <class F, class... Args>
     requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
     [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
@@ -81,19 +95,23 @@ public:
         return spawn_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
-    /// A reference for other threads. Any thread, while the runtime exists.
+    /// A reference for other threads. Any thread, while the runtime exists. A wire that does not
+    /// know its runtime asks this_wire::remote().
     [[nodiscard]] wire::remote remote() const noexcept;
 
-    /// Cancels every wire; wires started later are not affected. On the runtime's own thread.
+    /// Cancels every wire, as handle::cancel() does; wires started later are not affected. Never
+    /// suspends. On the runtime's own thread.
     void cancel_all() noexcept;
 
-    /// Wires that have been started and have not ended.
+    /// Wires that have been started and have not ended; without those that are on their way from
+    /// other threads. On the runtime's own thread.
     [[nodiscard]] std::size_t size() const noexcept;
 
     /// Sleeps in `p` from now on (nullptr: on a futex). `p` must outlive its use; whoever takes it
     /// away first sees to it that no wire waits in it. On the runtime's own thread, not in run().
     void attach(poller* p) noexcept;
 
+    /// For the library's own layers.
     [[nodiscard]] detail::scheduler& internals() noexcept { return *scheduler_; }
 
 private:
@@ -101,7 +119,9 @@ private:
     std::unique_ptr<detail::scheduler> scheduler_;
 };
 
-/// Keeps run() from returning although no wire is left. On the runtime's own thread.
+/// While one exists, run() does not return when no wire is left, but waits for other threads to
+/// send some, and wires that wait are no deadlock; stop() ends run() all the same. Made and
+/// destroyed on the runtime's own thread, in a wire or outside; does not outlive the runtime.
 class WIRE_API work_guard {
 public:
     explicit work_guard(runtime& rt) noexcept;

@@ -35,7 +35,6 @@ struct task_shape {
     void (*construct)(void* task, void* from);
     void (*run)(void* task);              // on the wire; destroys the callable, may throw
     void (*drop_result)(void*) noexcept;  // destroys a result that nobody took; may be nullptr
-    bool joinable;
 };
 
 /// A callable with its arguments, and later its result.
@@ -69,15 +68,6 @@ public:
         if constexpr (!std::is_void_v<R>) std::destroy_at(&static_cast<task*>(at)->value_);
     }
 
-    static constexpr task_shape shape(bool joinable) {
-        return {sizeof(task),
-                alignof(task),
-                &construct,
-                &run,
-                std::is_trivially_destructible_v<R> || std::is_void_v<R> ? nullptr : &drop_result,
-                joinable};
-    }
-
     auto& value() noexcept { return value_; }
 
 private:
@@ -89,6 +79,13 @@ private:
         std::conditional_t<std::is_void_v<R>, nothing, R> value_;
     };
 };
+
+template <class Bound, class R>
+inline constexpr task_shape shape_of{sizeof(task<Bound, R>), alignof(task<Bound, R>),
+                                     &task<Bound, R>::construct, &task<Bound, R>::run,
+                                     std::is_trivially_destructible_v<R> || std::is_void_v<R>
+                                         ? nullptr
+                                         : &task<Bound, R>::drop_result};
 
 template <class F, class... Args>
 auto bind_call(F&& f, Args&&... args) {
@@ -111,9 +108,10 @@ using call_result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>
 /// The scheduler of the running wire; asserts that there is one.
 WIRE_API scheduler& running_scheduler(const char* sentence) noexcept;
 
-/// Starts a wire on `where`; throws std::system_error if there is no stack for it.
+/// Starts a wire on `where`; throws std::system_error if there is no stack for it. `shape` must
+/// outlive the wire.
 WIRE_API fiber& start(scheduler& where, const spawn_options& options, const task_shape& shape,
-                      void* from);
+                      void* from, bool joinable);
 
 /// Returns 0, ETIMEDOUT or ECANCELED. If the wire threw: reclaims it, clears `f` and rethrows.
 WIRE_API int join(fiber*& f, deadline until);
@@ -126,15 +124,15 @@ WIRE_API void end_wire(fiber& f) noexcept;  // a handle dies: cancel, join shiel
 WIRE_API wire_ref ref_of(fiber& f) noexcept;
 
 template <class R, class Bound>
-fiber& start_task(scheduler& where, const spawn_options& options, bool joinable, Bound bound) {
-    return start(where, options, task<Bound, R>::shape(joinable), &bound);
+fiber& start_task(scheduler& where, const spawn_options& options, bool joinable, Bound&& bound) {
+    return start(where, options, shape_of<Bound, R>, &bound, joinable);
 }
 
 }  // namespace detail
 
-/// The owner of a started wire, which can wait for its result. Movable; belongs to the runtime of
-/// the wire that made it. The destructor cancels an unfinished wire and waits for it, shielded from
-/// cancellation; outside a wire it asserts that the wire has finished.
+/// The owner of a started wire, which can wait for its result. Movable. It is used on the thread of
+/// its wire's runtime only, by whichever wire has it, and must be gone before the runtime is
+/// (asserted).
 template <class R>
 class [[nodiscard]] handle {
 public:
@@ -147,6 +145,8 @@ public:
         value_ = other.value_;
         return *this;
     }
+    /// Cancels an unfinished wire and waits for its end, shielded from cancellation; outside a wire
+    /// asserts that it has finished. What it threw, if nobody has joined it, becomes a diagnostic.
     ~handle() {
         if (fiber_) detail::end_wire(*fiber_);
     }
@@ -157,8 +157,11 @@ public:
     [[nodiscard]] bool finished() const noexcept { return detail::has_finished(checked()); }
 
     /// Waits until the wire ends and returns what it returned; rethrows what it threw. Fails with
-    /// ETIMEDOUT or ECANCELED and stays joinable then. A wire that has ended can be joined from
-    /// anywhere on its thread; waiting needs a wire.
+    /// ETIMEDOUT or ECANCELED and stays joinable then; otherwise the handle is empty afterwards. A
+    /// wire that has ended can be joined from anywhere on its thread; waiting needs a wire.
+    ///
+    /// A wire that returns a result<T> is joined to a result<result<T>>: the outer one says whether
+    /// the join came to an end, the inner one is what the wire returned.
     result<R> join(deadline until = never) {
         checked();
         if (const int error = detail::join(fiber_, until)) return failure{error};
@@ -172,7 +175,8 @@ public:
             return result<R>(std::move(*value_(guard.f)));
     }
 
-    /// Cancels the wire: its blocking calls fail with ECANCELED from now on. Never suspends.
+    /// Cancels the wire: its blocking calls fail with ECANCELED from now on, except behind a
+    /// shield. A wire that has not run yet runs all the same. Never suspends.
     void cancel() noexcept { detail::cancel_wire(checked()); }
     /// Gives the wire up: it runs on, its result is dropped, its exception ends the program.
     void detach() noexcept {

@@ -72,6 +72,17 @@ class EchoStart(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("File name too long", text)
 
+    def test_a_file_at_the_unix_path_is_left_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "notes")
+            path.write_text("precious")
+            for taken in (path, folder):
+                code, text = refused("--unix", taken)
+                self.assertEqual(code, 1)
+                self.assertEqual(text, f"echo_server: cannot listen on {taken}: "
+                                       "there is a file that is no socket\n")
+            self.assertEqual(path.read_text(), "precious")
+
     def test_no_permission_is_one_sentence_and_exit_code_1(self):
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o500)
@@ -81,13 +92,52 @@ class EchoStart(unittest.TestCase):
                                    "Permission denied\n")
 
     def test_options_that_make_no_sense_are_refused(self):
-        for args in (["--port", "70000"], ["--port", "x"], ["--threads", "0"], ["--nonsense"],
-                     ["--idle-timeout", "0"],
-                     ["--unix", "@x", "--host", "::1"]):
+        for args in (["--threads", "0"], ["--nonsense"], ["--idle-timeout", "0"],
+                     ["--idle-timeout", "nan"], ["--drain", "-1"], ["--max-connections", "0"],
+                     ["--unix", ""], ["--host", ""], ["--unix", "@x", "--host", "::1"]):
             with self.subTest(args=args):
                 code, text = refused(*args)
-                self.assertNotEqual(code, 0)
-                self.assertIn("--help", text)
+                self.assertEqual(code, 1)
+                self.assertRegex(text, "^echo_server: .*\nTry echo_server --help\n$")
+
+    def test_a_port_that_is_none_is_named_in_one_sentence(self):
+        for port in ("70000", "-1", "x", "", "80.5"):
+            with self.subTest(port=port):
+                code, text = refused("--port", port)
+                self.assertEqual(code, 1)
+                self.assertIn("echo_server: --port: takes a number from 0 to 65535, "
+                              f"not '{port}'\n", text)
+
+    def serve_once(self, **streams):
+        """A server that nobody can read from serves a client and ends. Returns its exit code."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "echo")
+            server = subprocess.Popen([Server.folder / "echo_server", "--unix", path], **streams)
+            try:
+                self.assertTrue(eventually(lambda: os.path.exists(path)))
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(PATIENCE)
+                    client.connect(path)
+                    self.assertTrue(ask(client))
+                server.send_signal(signal.SIGTERM)
+                return server.wait(PATIENCE)
+            finally:
+                server.kill()
+                server.communicate()
+
+    def test_it_serves_with_the_standard_descriptors_closed(self):
+        def close_all():
+            for fd in range(3):
+                os.close(fd)
+
+        self.assertEqual(self.serve_once(preexec_fn=close_all), 0)
+
+    def test_it_serves_with_a_full_disk_below_its_output(self):
+        with open("/dev/full", "w", encoding="ascii") as full, tempfile.TemporaryFile("w+") as err:
+            self.assertEqual(self.serve_once(stdout=full, stderr=err), 1)
+            err.seek(0)
+            self.assertEqual(err.read(), "echo_server: could not write everything to standard "
+                                         "output\n")
 
 
 class EchoStop(unittest.TestCase):
@@ -124,6 +174,18 @@ class EchoStop(unittest.TestCase):
                 return ask(client)
         except OSError:
             return False
+
+    def test_open_connections_may_finish_although_nobody_reads_what_it_says(self):
+        with Server() as server, server.connect() as client:
+            self.assertTrue(ask(client))
+            server.process.stdout.close()
+            server.signal()
+            self.assertTrue(eventually(lambda: not self.accepts(server)))
+            self.assertTrue(ask(client, b"still here"))
+            client.close()
+            self.assertEqual(server.process.wait(PATIENCE), 1)
+            self.assertEqual(server.process.stderr.read(), "echo_server: could not write "
+                                                           "everything to standard output\n")
 
     def test_after_the_drain_time_the_rest_is_cut(self):
         with Server("--drain", 0.3) as server, server.connect() as a, server.connect() as b:
@@ -164,7 +226,8 @@ class EchoStop(unittest.TestCase):
                 self.assertTrue(path.is_socket())
                 code, text = refused("--unix", path)
                 self.assertEqual(code, 1)
-                self.assertIn("Address already in use", text)
+                self.assertEqual(text, f"echo_server: another server listens on {path} already: "
+                                       "choose another with --unix\n")
                 server.signal(signal.SIGKILL)
                 server.end()
             self.assertTrue(path.is_socket())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ping_pong, timeouts and echo_minimal print and do what they promise."""
+"""ping_pong, timeouts, many_wires and echo_minimal print and do what they promise."""
 
 import ctypes
 import fcntl
@@ -44,6 +44,27 @@ class SmallExamples(unittest.TestCase):
         lines = "".join(f"ping {i}\npong {i}\n" for i in range(1, 6))
         self.assertEqual(output_of("ping_pong"), (0, lines + "5 rounds\n", ""))
         self.assertEqual(output_of("ping_pong", "1"), (0, "ping 1\npong 1\n1 rounds\n", ""))
+
+    def test_many_wires(self):
+        code, out, err = output_of("many_wires", "2000")
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, r"^2000 wires wait, \d+ bytes each\nall have ended\n$")
+
+    def test_numbers_that_make_no_sense_are_refused_with_one_sentence(self):
+        for name in ("ping_pong", "many_wires"):
+            for args in (["0"], ["-1"], ["x"], ["7x"], [""], ["9" * 30], ["1", "2"]):
+                with self.subTest(name=name, args=args):
+                    code, out, err = output_of(name, *args)
+                    self.assertEqual((code, out), (1, ""))
+                    self.assertRegex(err, rf"^{name}: takes .* 1 to \d+\n$")
+
+    def test_output_that_cannot_be_written_is_said(self):
+        for name, *args in (["ping_pong"], ["timeouts"], ["many_wires", "10"]):
+            with self.subTest(name=name), open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([FOLDER / name, *args], stdout=full, stderr=subprocess.PIPE,
+                                      text=True, timeout=PATIENCE, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertEqual(done.stderr, f"{name}: cannot write to standard output\n")
 
     def test_timeouts(self):
         self.assertEqual(output_of("timeouts"), (0, "\n".join([

@@ -79,7 +79,7 @@ add_executable(program $here/program.cpp)
 target_link_libraries(program wire::wire)
 END
 for static in OFF ON; do
-    cmake -S cmake -B "cmake-$static" -DCMAKE_PREFIX_PATH="$work/root$prefix" \
+    cmake -G Ninja -S cmake -B "cmake-$static" -DCMAKE_PREFIX_PATH="$work/root$prefix" \
         -DWIRE_STATIC=$static >cmake.log 2>&1 && cmake --build "cmake-$static" >>cmake.log 2>&1 \
         || { cat cmake.log; fail "CMake"; }
     expect "CMake, WIRE_STATIC=$static" "cmake-$static/program"

@@ -49,4 +49,12 @@ inline bool under_valgrind() noexcept {
 #endif
 }
 
+/// Called before a fault that the test wants: Valgrind would count it as an error of the program
+/// and replace the exit code by its own.
+inline void fault_on_purpose() noexcept {
+#ifdef VALGRIND_DISABLE_ERROR_REPORTING
+    VALGRIND_DISABLE_ERROR_REPORTING;
+#endif
+}
+
 }  // namespace wire::test

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "environment.hpp"
+
 namespace wire::test::WIRE_TEST_SPACE {
 namespace {
 
@@ -35,6 +37,7 @@ std::size_t descend(int depth) {
 }
 
 void write_to(std::size_t address) {
+    fault_on_purpose();
     *reinterpret_cast<volatile int*>(address) = 1;
 }
 

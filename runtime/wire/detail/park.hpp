@@ -19,7 +19,8 @@ WIRE_API fiber& running_fiber(const char* sentence) noexcept;
 
 /// The running wire's place in the queue of an object. Leaves the queue when it goes out of scope.
 struct waiter : link {
-    waiter() noexcept : who(&running_fiber("only a wire can wait here: call this from a wire")) {}
+    waiter() noexcept : waiter(running_fiber("only a wire can wait here: call this from a wire")) {}
+    explicit waiter(fiber& running) noexcept : who(&running) {}
     ~waiter() {
         if (linked()) unlink();
     }

@@ -1,0 +1,53 @@
+// Wires of one stack size that have ended, kept as they are: the next wire is made of the one that
+// ended last. Its control block is initialised and its stack warm, and what ThreadSanitizer knows
+// of it stays valid.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <wire/stack.hpp>
+#include "fiber.hpp"
+
+namespace wire::detail {
+
+class fiber_pool {
+public:
+    explicit fiber_pool(const stack_options& options)
+        : keeps(std::min(options.warm_max, idle_max)), stacks(without(options, keeps)) {}
+
+    /// The last one that came; nullptr if there is none.
+    [[nodiscard]] fiber* take() noexcept {
+        fiber* const f = idle_;
+        if (f) [[likely]] {
+            idle_ = f->next_idle;
+            --count_;
+        }
+        return f;
+    }
+
+    /// May be called by the wire itself when it ends: `f` is used again by its own thread only.
+    void give_back(fiber& f) noexcept {
+        f.next_idle = idle_;
+        idle_ = &f;
+        ++count_;
+    }
+
+    [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+    const std::size_t keeps;  // idle wires, over a sleep; they count as warm stacks
+    stack_cache stacks;
+
+private:
+    static constexpr std::size_t idle_max = 64;
+
+    static stack_options without(stack_options options, std::size_t warm) noexcept {
+        options.warm_max -= warm;
+        return options;
+    }
+
+    fiber* idle_ = nullptr;
+    std::size_t count_ = 0;
+};
+
+}  // namespace wire::detail
