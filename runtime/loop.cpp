@@ -70,7 +70,6 @@ scheduler::~scheduler() {
     for (auto& pool : other_pools_) shed(*pool, 0, fibers_);
 #endif
     WIRE_ASSERT(held_ == 0, "a handle outlives its runtime: join, detach or destroy it before");
-    shared_->drop_reference();
 }
 
 bool scheduler::on_own_thread() const noexcept {

@@ -38,7 +38,7 @@ int check_cancelled() noexcept {
 
 wire_ref scheduler::ref_of(fiber& f) const noexcept {
     wire_ref ref;
-    ref.owner_ = shared_;
+    ref.owner_ = shared_.get();
     ref.wire_ = &f;
     ref.slot_ = f.slot;
     ref.id_ = f.id;
@@ -46,7 +46,7 @@ wire_ref scheduler::ref_of(fiber& f) const noexcept {
 }
 
 bool scheduler::resume(const wire_ref& ref) noexcept {
-    WIRE_ASSERT(ref.owner_ == shared_,
+    WIRE_ASSERT(ref.owner_ == shared_.get(),
                 ref.id_ == 0
                     ? "resume() of an empty reference"
                     : "resume() of a wire of another runtime: use the remote of its runtime");

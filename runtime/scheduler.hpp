@@ -9,8 +9,7 @@
 //      registers across a switch, so this is not only a choice.
 //   2. Only the owning thread touches anything here but shared_. Others go through the inbox.
 //   3. Waking a wire never runs it, it only makes it ready. So the code between two points at which
-//   a
-//      wire may block is atomic for the other wires of its runtime.
+//      a wire may block is atomic for the other wires of its runtime.
 //   4. While wires stay ready, service happens at most about 20 us late: a look at the inbox (one
 //      load) at every switch, at the cycle counter every 64 switches, at the kernel never more
 //      often than the 20 us.
@@ -99,11 +98,15 @@ private:
     void shed(fiber_pool& pool, std::size_t keep, std::size_t budget) noexcept;
     void trim(fiber_pool& pool) noexcept;
 
+    struct drop_reference {
+        void operator()(shared_state* s) const noexcept { s->drop_reference(); }
+    };
+
     // Touched at every switch.
     fiber* running_ = nullptr;
     int turns_ = 0;  // switches until the cycle counter is read
     ready_queue ready_;
-    shared_state* const shared_;
+    const std::unique_ptr<shared_state, drop_reference> shared_;
     thread_globals thread_{};
     context main_;
 
