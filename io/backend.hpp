@@ -55,9 +55,10 @@ struct fd_entry {
 
 class backend : public poller {
 public:
-    /// The backend of the running wire's runtime; asserts that it has one. nullptr: the reactor is
-    /// gone because the runtime ends, and the wire, sent in the last moment, can only be cancelled.
-    static backend* current() noexcept;
+    /// The backend of the running wire's runtime, most quickly if it is the `likely` one; asserts
+    /// that it has one. nullptr: the reactor is gone because the runtime ends, and the wire, sent
+    /// in the last moment, can only be cancelled.
+    static backend* current(backend* likely = nullptr) noexcept;
 
     /// Makes `op` on the descriptor when it no longer blocks. `entry` is null until the first time.
     /// Returns the result of the call or -errno.

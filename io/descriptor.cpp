@@ -31,7 +31,7 @@ std::ptrdiff_t descriptor::perform(operation& op, deadline until) noexcept {
         }
     }
     streak_ = 0;
-    backend* const home = backend::current();
+    backend* const home = backend::current(entry_ ? entry_->home : nullptr);
     if (!home) return -ECANCELED;
     WIRE_ASSERT(!entry_ || entry_->home == home,
                 "a descriptor belongs to the runtime in which a wire first waited for it");
