@@ -13,16 +13,27 @@
 #include <wire/deadline.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/poller.hpp>
+#include <wire/wait_fd.hpp>
 #include "operation.hpp"
 
 namespace wire::io::detail {
 
-class backend;
+/// Wakes the longest-waiting wire of a direction, and the waits before it: those only look, so the
+/// readiness is still there. Returns whether there was anybody.
+inline bool wake_next(wire::detail::list<fd_waiter>& queue) noexcept {
+    bool any = false;
+    while (const fd_waiter* const w = wire::detail::wake_first(queue)) {
+        any = true;
+        if (!w->counted) break;
+        --*w->counted;
+    }
+    return any;
+}
 
-/// A wire that waits for one direction of a descriptor.
-struct fd_waiter : wire::detail::waiter {
-    int error = 0;  // EBADF: closed meanwhile; nothing of the descriptor may be touched
-};
+inline void wake_every(wire::detail::list<fd_waiter>& queue) noexcept {
+    while (wake_next(queue)) {
+    }
+}
 
 /// A backend's record of a descriptor. Its address is stable; it is used again for others.
 struct fd_entry {
@@ -49,7 +60,7 @@ struct fd_entry {
         direction& d = (*this)[op.needs];
         if (n == -EAGAIN) d.ready = d.ended = false;
         if (short_means_empty && op.exhausts(n)) d.ready = false;
-        if (d.ready && !d.waiters.empty()) wire::detail::wake_first(d.waiters);
+        if (d.ready && !d.waiters.empty()) wake_next(d.waiters);
     }
 };
 
@@ -67,6 +78,13 @@ public:
 
     /// Waits until somebody else's descriptor is ready. Returns 0 or an errno.
     virtual int wait(int fd, half h, deadline until) noexcept = 0;
+
+    /// Queues `w`, which stands for a wait, until the descriptor is ready. Returns true, without
+    /// queueing it, if the descriptor is ready already or cannot be waited for: w.error tells.
+    virtual bool watch(fd_waiter& w, int fd, half h) noexcept = 0;
+
+    /// Takes `w` out of its queue.
+    virtual void unwatch(fd_waiter& w) noexcept = 0;
 
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
     virtual void forget(fd_entry& entry) noexcept = 0;

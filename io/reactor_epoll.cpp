@@ -139,18 +139,18 @@ void reactor_epoll::on_owned_event(fd_entry& e, std::uint32_t events) noexcept {
         if (!(events & any)) return;
         e[h].ready = true;
         if (events & ends) e[h].ended = true;
-        wire::detail::wake_first(e[h].waiters);
+        wake_next(e[h].waiters);
     };
     note(half::read, read_events, read_ends);
     note(half::write, write_events, write_ends);
 }
 
 void reactor_epoll::on_foreign_event(fd_entry& e, std::uint32_t events) noexcept {
-    if (events & read_events) wire::detail::wake_all(e[half::read].waiters);
-    if (events & write_events) wire::detail::wake_all(e[half::write].waiters);
+    if (events & read_events) wake_every(e[half::read].waiters);
+    if (events & write_events) wake_every(e[half::write].waiters);
     // The event has disarmed both directions. If they cannot be armed again the waiters look.
     if ((!e[half::read].waiters.empty() || !e[half::write].waiters.empty()) && arm_foreign(e) != 0)
-        for (auto& d : e.directions) wire::detail::wake_all(d.waiters);
+        for (auto& d : e.directions) wake_every(d.waiters);
 }
 
 std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
@@ -187,7 +187,8 @@ int reactor_epoll::sleep(fd_waiter& me, const char* what, deadline until) noexce
 // Registers a descriptor of the library.
 int reactor_epoll::enrol(int fd, fd_entry*& entry) noexcept {
     // The number was waited for as somebody else's. Those waits go on in wait_owned().
-    if (fd_entry* const stranger = entry_of(fd); stranger && stranger->foreign) give_up(*stranger);
+    if (fd_entry* const stranger = entry_of(fd); stranger && stranger->foreign)
+        give_up(*stranger, EAGAIN);
     fd_entry* const e = new_entry(fd);
     if (!e) return ENOMEM;
     e->short_means_empty = is_tcp(fd);
@@ -195,7 +196,7 @@ int reactor_epoll::enrol(int fd, fd_entry*& entry) noexcept {
     int error = control(EPOLL_CTL_ADD, *e, events);
     if (error == EEXIST) error = control(EPOLL_CTL_MOD, *e, events);  // armed by wait()
     if (error) {
-        give_up(*e);
+        give_up(*e, EBADF);
         return error;
     }
     entry = e;
@@ -205,7 +206,7 @@ int reactor_epoll::enrol(int fd, fd_entry*& entry) noexcept {
 
 void reactor_epoll::forget(fd_entry& e) noexcept {
     if (!retired_) control(EPOLL_CTL_DEL, e, 0);
-    give_up(e);
+    give_up(e, EBADF);
     if (--enrolled_ == 0 && retired_) delete this;
 }
 
@@ -219,19 +220,51 @@ void reactor_epoll::retire() noexcept {
 int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
     if (fd < 0) return EBADF;
     for (;;) {
-        fd_entry* e = entry_of(fd);
-        if (e && !e->foreign) return wait_owned(*e, h, until);
-        if (!e) {
-            e = new_entry(fd);
-            if (!e) return ENOMEM;
-            e->foreign = true;
-        }
+        fd_entry* const e = foreign_entry(fd);
+        if (!e) return ENOMEM;
+        if (!e->foreign) return wait_owned(*e, h, until);
         fd_waiter me;
         (*e)[h].waiters.push_back(me);
         if (const int error = arm_foreign(*e)) return error == EPERM ? 0 : error;  // a regular file
         const int outcome = sleep(me, what(h), until);
-        if (outcome != EBADF) return outcome;  // EBADF: the number became a library descriptor's
+        if (outcome != EAGAIN) return outcome;  // EAGAIN: the number became a library descriptor's
     }
+}
+
+bool reactor_epoll::watch(fd_waiter& w, int fd, half h) noexcept {
+    fd_entry* const e = fd < 0 ? nullptr : foreign_entry(fd);
+    if (!e) {
+        w.error = fd < 0 ? EBADF : ENOMEM;
+        return true;
+    }
+    if (!e->foreign) {
+        if (const int n = look_again(*e, h)) {
+            w.error = n < 0 ? -n : 0;
+            return true;
+        }
+    }
+    (*e)[h].waiters.push_back(w);
+    if (const int error = e->foreign ? arm_foreign(*e) : 0) {
+        w.unlink();
+        w.error = error == EPERM ? 0 : error;  // a regular file is always ready
+        return true;
+    }
+    w.counted = &waiting_;
+    ++waiting_;
+    return false;
+}
+
+void reactor_epoll::unwatch(fd_waiter& w) noexcept {
+    w.unlink();
+    --waiting_;
+}
+
+// The record of a number that may be somebody else's; nullptr if there is no memory for one.
+fd_entry* reactor_epoll::foreign_entry(int fd) noexcept {
+    if (fd_entry* const known = entry_of(fd)) return known;
+    fd_entry* const e = new_entry(fd);
+    if (e) e->foreign = true;
+    return e;
 }
 
 int reactor_epoll::arm_foreign(fd_entry& e) noexcept {
@@ -244,18 +277,23 @@ int reactor_epoll::arm_foreign(fd_entry& e) noexcept {
     return control(EPOLL_CTL_ADD, e, events);
 }
 
-// A wait for a number that a descriptor of the library owns: its readiness may be out of date.
+// Asks the system whether a descriptor of the library is ready: what is noted may be out of date.
+// Returns 0, 1 or -errno.
+int reactor_epoll::look_again(fd_entry& e, half h) noexcept {
+    pollfd now{
+        .fd = e.fd, .events = static_cast<short>(h == half::read ? POLLIN : POLLOUT), .revents = 0};
+    const auto n = invoke("poll", [&] { return ::poll(&now, 1, 0); });
+    if (n == 0) e[h].ready = false;
+    return static_cast<int>(n);
+}
+
+// A wait for a number that a descriptor of the library owns.
 int reactor_epoll::wait_owned(fd_entry& e, half h, deadline until) noexcept {
     for (;;) {
-        pollfd now{.fd = e.fd,
-                   .events = static_cast<short>(h == half::read ? POLLIN : POLLOUT),
-                   .revents = 0};
-        const auto n = invoke("poll", [&] { return ::poll(&now, 1, 0); });
-        if (n != 0) {
-            wire::detail::wake_first(e[h].waiters);
-            return n > 0 ? wire::detail::check_cancelled() : static_cast<int>(-n);
+        if (const int n = look_again(e, h)) {
+            wake_next(e[h].waiters);
+            return n > 0 ? wire::detail::check_cancelled() : -n;
         }
-        e[h].ready = false;
         fd_waiter me;
         const std::uint32_t generation = e.generation;
         e[h].waiters.push_back(me);
@@ -298,10 +336,11 @@ fd_entry* reactor_epoll::new_entry(int fd) noexcept try {
     return nullptr;
 }
 
-void reactor_epoll::give_up(fd_entry& e) noexcept {
+// Whoever waits gets `error`.
+void reactor_epoll::give_up(fd_entry& e, int error) noexcept {
     for (auto& d : e.directions) {
-        for (fd_waiter* w = d.waiters.next(nullptr); w; w = d.waiters.next(w)) w->error = EBADF;
-        wire::detail::wake_all(d.waiters);
+        for (fd_waiter* w = d.waiters.next(nullptr); w; w = d.waiters.next(w)) w->error = error;
+        wake_every(d.waiters);
     }
     auto& known = by_number_[static_cast<std::size_t>(e.fd)];
     if (known == &e) known = nullptr;

@@ -37,6 +37,8 @@ public:
     std::ptrdiff_t complete(int fd, fd_entry*& entry, operation& op,
                             deadline until) noexcept override;
     int wait(int fd, half h, deadline until) noexcept override;
+    bool watch(fd_waiter& w, int fd, half h) noexcept override;
+    void unwatch(fd_waiter& w) noexcept override;
     void forget(fd_entry& entry) noexcept override;
     void retire() noexcept override;
     [[nodiscard]] std::string_view name() const noexcept override { return "epoll"; }
@@ -45,7 +47,8 @@ private:
     ~reactor_epoll() override = default;  // retire()
 
     fd_entry* new_entry(int fd) noexcept;
-    void give_up(fd_entry& e) noexcept;
+    fd_entry* foreign_entry(int fd) noexcept;
+    void give_up(fd_entry& e, int error) noexcept;
     fd_entry* entry_of(int fd) const noexcept;
     int control(int operation, fd_entry& e, std::uint32_t events) noexcept;
 
@@ -53,6 +56,7 @@ private:
     int sleep(fd_waiter& me, const char* what, deadline until) noexcept;
     int arm_foreign(fd_entry& e) noexcept;
     int wait_owned(fd_entry& e, half h, deadline until) noexcept;
+    int look_again(fd_entry& e, half h) noexcept;
 
     std::ptrdiff_t sleep_in_kernel(std::span<epoll_event> events, deadline until);
     void on_event(std::uint64_t tag, std::uint32_t events) noexcept;

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include <wire/diagnostics.hpp>
+#include <wire/scope.hpp>
 #include <wire/spawn.hpp>
 #include "scheduler.hpp"
 
@@ -21,29 +22,27 @@ std::byte* place_below(std::byte* top, std::size_t size, std::size_t alignment) 
     return top - (reinterpret_cast<std::uintptr_t>(top) - (at & ~(alignment - 1)));
 }
 
-void describe(std::exception_ptr thrown, char* text, std::size_t size) noexcept {
-    try {
-        std::rethrow_exception(std::move(thrown));
-    } catch (const std::exception& e) {
-        std::snprintf(text, size, "%s", e.what());
-    } catch (...) {
-        std::snprintf(text, size, "an exception that is no std::exception");
-    }
-}
-
-[[noreturn]] void end_program(const fiber& f, std::exception_ptr thrown) noexcept {
-    char what[256];
-    describe(std::move(thrown), what, sizeof what);
+[[noreturn]] void end_program(const fiber& f, const std::exception_ptr& thrown) noexcept {
     std::fprintf(stderr, "wire: exception left the detached wire \"%s\": %s\n", f.shown_name(),
-                 what);
+                 description(thrown).data());
     std::abort();
 }
 
 // In a catch block. A function of its own: with its temporaries wire_main()
 // could not end in a jump.
 [[gnu::cold, gnu::noinline]] void keep_exception(fiber& f) noexcept {
-    if (f.detached) end_program(f, std::current_exception());
-    f.thrown = std::current_exception();
+    if (f.group)
+        f.group->fail(std::current_exception());
+    else if (f.detached)
+        end_program(f, std::current_exception());
+    if (!f.detached) f.thrown = std::current_exception();
+}
+
+// Whether a wire waits in join(); others may wait for the same end in a list.
+bool is_joined(fiber& f) noexcept {
+    waiter* w = f.joiners.next(nullptr);
+    while (w && !w->who) w = f.joiners.next(w);
+    return w != nullptr;
 }
 
 void set_name(fiber& f, std::string_view name) noexcept {
@@ -53,6 +52,18 @@ void set_name(fiber& f, std::string_view name) noexcept {
 }
 
 }  // namespace
+
+std::array<char, 256> description(const std::exception_ptr& thrown) noexcept {
+    std::array<char, 256> text;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const std::exception& e) {
+        std::snprintf(text.data(), text.size(), "%s", e.what());
+    } catch (...) {
+        std::snprintf(text.data(), text.size(), "an exception that is no std::exception");
+    }
+    return text;
+}
 
 fiber_pool& scheduler::pool_of(std::size_t size) {
     const std::size_t rounded = std::bit_ceil(std::max(size, stack_min));
@@ -90,8 +101,8 @@ void scheduler::shed(fiber_pool& pool, std::size_t keep, std::size_t budget) noe
     }
 }
 
-fiber& scheduler::start(const spawn_options& options, const task_shape& shape, void* from,
-                        bool joinable) {
+fiber& scheduler::start(wire_group* group, const spawn_options& options, const task_shape& shape,
+                        void* from, bool joinable) {
     WIRE_ASSERT(this == current_scheduler || on_own_thread(),
                 "a wire is started on its runtime's own thread: from others use remote::go");
     fiber_pool& pool = options.stack == 0 ? default_pool_ : pool_of(options.stack);
@@ -115,6 +126,8 @@ fiber& scheduler::start(const spawn_options& options, const task_shape& shape, v
     f.detached = !joinable;
     f.resumed = false;
     f.root.cancelled = closing_;
+    f.group = group;
+    if (group) group->begin(f.root);
     set_name(f, options.name);
     make_context(f.ctx, f.memory.base, task, &wire_main);
     f.state = fiber_state::active;
@@ -132,11 +145,8 @@ inline void scheduler::finish(fiber& f) noexcept {
                 "a wire ends inside a scope of its own");
     f.state = fiber_state::finished;
     if (f.root.linked()) f.root.unlink();
-    while (!f.joiners.empty()) {
-        waiter& w = f.joiners.front();
-        w.unlink();
-        if (w.who->state == fiber_state::waiting) make_ready(*w.who);
-    }
+    wake_all(f.joiners);
+    if (f.group) f.group->ended();
     --live_;
     if (f.detached)
         f.pool->give_back(f);
@@ -171,9 +181,9 @@ scheduler& running_scheduler(const char* sentence) noexcept {
     return on_wire(sentence);
 }
 
-fiber& start(scheduler& where, const spawn_options& options, const task_shape& shape, void* from,
+fiber& start(const origin& where, const spawn_options& options, const task_shape& shape, void* from,
              bool joinable) {
-    return where.start(options, shape, from, joinable);
+    return where.where.start(where.group, options, shape, from, joinable);
 }
 
 int wait_for_end(fiber& f, deadline until) noexcept {
@@ -192,7 +202,7 @@ int wait_for_end(fiber& f, deadline until) noexcept {
 }
 
 int join(fiber*& f, deadline until) {
-    WIRE_ASSERT(f->joiners.empty(), "two wires join one wire through one handle");
+    WIRE_ASSERT(!is_joined(*f), "two wires join one wire through one handle");
     if (f->state != fiber_state::finished) {
         if (const int error = wait_for_end(*f, until)) return error;
     } else if (const scheduler* const s = current_scheduler;
@@ -226,7 +236,7 @@ void let_go(fiber& f) noexcept {
         f.detached = true;
         return;
     }
-    if (f.thrown) end_program(f, f.thrown);
+    if (f.thrown && !f.group) end_program(f, f.thrown);
     reclaim(f);
 }
 
@@ -239,12 +249,9 @@ void end_wire(fiber& f) noexcept {
         const shield against_cancellation;
         wait_for_end(f, never);
     }
-    if (f.thrown) {
-        char what[256];
-        describe(f.thrown, what, sizeof what);
+    if (f.thrown && !f.group)
         report(diagnostic::failure, "wire \"%s\" ended by an exception and nobody joined it: %s",
-               f.shown_name(), what);
-    }
+               f.shown_name(), description(f.thrown).data());
     reclaim(f);
 }
 

@@ -66,6 +66,7 @@ struct alignas(cache_line) fiber {
     void* task = nullptr;
     void* local = nullptr;  // this_wire::slot()
     std::exception_ptr thrown;
+    wire_group* group = nullptr;  // the scope that waits for it
     list<waiter> joiners;
     bool detached = false;
 
@@ -78,5 +79,8 @@ struct alignas(cache_line) fiber {
 
     [[nodiscard]] const char* shown_name() const noexcept { return name[0] ? name.data() : "wire"; }
 };
+
+/// What an exception says, for a diagnostic.
+std::array<char, 256> description(const std::exception_ptr& thrown) noexcept;
 
 }  // namespace wire::detail

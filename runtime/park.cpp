@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include <wire/this_wire.hpp>
+#include <wire/wait.hpp>
 #include "scheduler.hpp"
 
 namespace wire {
@@ -24,6 +25,8 @@ int park(const char* what, deadline until) noexcept {
 }
 
 bool wake(waiter& w) noexcept {
+    if (!w.who) [[unlikely]]
+        return w.proxy->deliver();
     fiber& f = *w.who;
     if (f.state != fiber_state::waiting) return false;
     f.home->make_ready(f);

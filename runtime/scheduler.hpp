@@ -48,7 +48,8 @@ public:
     int suspend(deadline until) noexcept;
     void make_ready(fiber& f) noexcept;
     bool resume(const wire_ref& ref) noexcept;
-    fiber& start(const spawn_options& options, const task_shape& shape, void* from, bool joinable);
+    fiber& start(wire_group* group, const spawn_options& options, const task_shape& shape,
+                 void* from, bool joinable);
     void reclaim(fiber& f) noexcept;
     [[nodiscard]] fiber* running() const noexcept { return running_; }
     [[nodiscard]] wire_ref ref_of(fiber& f) const noexcept;

@@ -9,6 +9,7 @@ namespace wire {
 namespace detail {
 
 struct fiber;
+struct wire_group;
 
 /// A node of the tree of scopes. Every wire has one of its own at its root.
 struct cancel_node : link {
@@ -64,6 +65,7 @@ public:
     [[nodiscard]] bool expired() const noexcept { return expiry_.passed; }
 
 private:
+    friend struct detail::wire_group;
     struct expiry : detail::timer {
         explicit expiry(cancel_scope& s) noexcept;
         cancel_scope& scope;

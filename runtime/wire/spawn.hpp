@@ -27,6 +27,14 @@ namespace detail {
 
 struct fiber;
 class scheduler;
+struct wire_group;
+
+/// Where a wire is started: on a runtime, and in a scope of it or in none.
+struct origin {
+    origin(scheduler& s, wire_group* g = nullptr) noexcept : where(s), group(g) {}
+    scheduler& where;
+    wire_group* group;
+};
 
 /// What the runtime needs to know of a callable that will live at the top of its wire's stack.
 struct task_shape {
@@ -108,9 +116,9 @@ using call_result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>
 /// The scheduler of the running wire; asserts that there is one.
 WIRE_API scheduler& running_scheduler(const char* sentence) noexcept;
 
-/// Starts a wire on `where`; throws std::system_error if there is no stack for it. `shape` must
-/// outlive the wire.
-WIRE_API fiber& start(scheduler& where, const spawn_options& options, const task_shape& shape,
+/// Starts a wire; throws std::system_error if there is no stack for it. `shape` must outlive the
+/// wire.
+WIRE_API fiber& start(const origin& where, const spawn_options& options, const task_shape& shape,
                       void* from, bool joinable);
 
 /// Returns 0, ETIMEDOUT or ECANCELED. If the wire threw: reclaims it, clears `f` and rethrows.
@@ -124,10 +132,20 @@ WIRE_API void end_wire(fiber& f) noexcept;  // a handle dies: cancel, join shiel
 WIRE_API wire_ref ref_of(fiber& f) noexcept;
 
 template <class R, class Bound>
-fiber& start_task(scheduler& where, const spawn_options& options, bool joinable, Bound&& bound) {
+fiber& start_task(const origin& where, const spawn_options& options, bool joinable, Bound&& bound) {
     return start(where, options, shape_of<Bound, R>, &bound, joinable);
 }
 
+}  // namespace detail
+
+template <class R>
+class handle;
+
+namespace detail {
+template <class R>
+fiber& fiber_of(const handle<R>& h) noexcept {
+    return h.checked();
+}
 }  // namespace detail
 
 /// The owner of a started wire, which can wait for its result. Movable. It is used on the thread of
@@ -189,7 +207,9 @@ public:
 
 private:
     template <class F, class... Args>
-    friend auto spawn_on(detail::scheduler&, const spawn_options&, F&&, Args&&...);
+    friend auto spawn_on(const detail::origin&, const spawn_options&, F&&, Args&&...);
+    template <class T>
+    friend detail::fiber& detail::fiber_of(const handle<T>&) noexcept;
     using value_fn = std::add_pointer_t<R> (*)(detail::fiber&);
 
     handle(detail::fiber& f, value_fn value) noexcept : fiber_(&f), value_(value) {}
@@ -203,9 +223,9 @@ private:
     value_fn value_ = nullptr;
 };
 
-/// Starts `fn(args...)` on the runtime behind `where`. For runtime's members; use spawn().
+/// Starts `fn(args...)` at `where`. For members of runtime and scope; use spawn().
 template <class F, class... Args>
-auto spawn_on(detail::scheduler& where, const spawn_options& options, F&& fn, Args&&... args) {
+auto spawn_on(const detail::origin& where, const spawn_options& options, F&& fn, Args&&... args) {
     using R = detail::call_result<F, Args...>;
     static_assert(!std::is_reference_v<R>,
                   "return a pointer: the result outlives the wire's frame");
@@ -220,9 +240,9 @@ auto spawn_on(detail::scheduler& where, const spawn_options& options, F&& fn, Ar
     });
 }
 
-/// Starts `fn(args...)` on the runtime behind `where`. For runtime's members; use go().
+/// Starts `fn(args...)` at `where`. For members of runtime and scope; use go().
 template <class F, class... Args>
-void go_on(detail::scheduler& where, const spawn_options& options, F&& fn, Args&&... args) {
+void go_on(const detail::origin& where, const spawn_options& options, F&& fn, Args&&... args) {
     detail::start_task<detail::call_result<F, Args...>>(
         where, options, false, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...));
 }

@@ -13,18 +13,22 @@
 namespace wire::detail {
 
 struct fiber;
+struct queued_wait;
 
 /// The wire that runs on this thread; asserts that there is one.
 WIRE_API fiber& running_fiber(const char* sentence) noexcept;
 
-/// The running wire's place in the queue of an object. Leaves the queue when it goes out of scope.
+/// The place of the running wire, or of a wait, in the queue of an object. Leaves the queue when it
+/// goes out of scope.
 struct waiter : link {
     waiter() noexcept : waiter(running_fiber("only a wire can wait here: call this from a wire")) {}
     explicit waiter(fiber& running) noexcept : who(&running) {}
+    explicit waiter(queued_wait& w) noexcept : who(nullptr), proxy(&w) {}
     ~waiter() {
         if (linked()) unlink();
     }
     fiber* const who;
+    queued_wait* proxy;  // if `who` is nullptr
 };
 
 /// Suspends the running wire until wake(), `until` or cancellation. `what` says in reports what it
@@ -34,8 +38,9 @@ struct waiter : link {
 /// already). The caller's waiters are still linked unless whoever woke it took them out.
 WIRE_API int park(const char* what, deadline until) noexcept;
 
-/// Ends the park of `w`'s wire and makes it ready. Returns false if that park is over: then nothing
-/// may be handed to it. Never runs the wire. Must be called on the wire's own thread.
+/// Ends the park of `w`'s wire and makes it ready, or triggers `w`'s wait. Returns false if that
+/// park is over, or that wait is triggered or stopped: then nothing may be handed to it. Never runs
+/// the wire. Must be called on the wire's own thread.
 WIRE_API bool wake(waiter& w) noexcept;
 
 /// Wakes the longest-waiting wire of a queue whose park is not over; nullptr if there is none. The

@@ -1,0 +1,44 @@
+#include <wire/semaphore.hpp>
+
+#include "scheduler.hpp"
+
+namespace wire {
+
+semaphore::~semaphore() {
+    WIRE_ASSERT(waiting_.empty(), "a semaphore is destroyed while somebody waits for it");
+}
+
+result<void> semaphore::acquire(deadline until) noexcept {
+    if (const int error = detail::check_cancelled()) return failure{error};
+    if (try_acquire()) return {};
+    detail::waiter me;
+    waiting_.push_back(me);
+    return to_result(detail::park("semaphore", until));
+}
+
+void semaphore::release(std::size_t permits) noexcept {
+    while (permits > 0 && detail::wake_first(waiting_)) --permits;
+    free_ += permits;
+}
+
+const detail::wait_source semaphore_wait::source{
+    .attach =
+        [](wait& w) noexcept {
+            auto& self = static_cast<semaphore_wait&>(w);
+            self.given = self.semaphore_.try_acquire();
+            if (!self.given) self.semaphore_.waiting_.push_back(self.here_);
+            return self.given;
+        },
+    .detach =
+        [](wait& w) noexcept {
+            auto& self = static_cast<semaphore_wait&>(w);
+            if (self.here_.linked()) self.here_.unlink();
+            if (self.take()) self.semaphore_.release();
+        },
+};
+
+semaphore_wait::semaphore_wait(semaphore& s) noexcept : queued_wait(source), semaphore_(s) {
+    attach();
+}
+
+}  // namespace wire

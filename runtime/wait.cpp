@@ -1,0 +1,125 @@
+#include <wire/wait.hpp>
+
+#include <cerrno>
+
+#include "scheduler.hpp"
+
+namespace wire {
+
+wait::~wait() {
+    if (list_) list_->unchain(*this);
+}
+
+void wait::become(state to) noexcept {
+    const int change = (to == state::triggered) - (state_ == state::triggered);
+    state_ = to;
+    if (list_) list_->count(change);
+}
+
+bool wait::trigger() noexcept {
+    if (state_ != state::idle) return false;
+    become(state::triggered);
+    return true;
+}
+
+bool wait::wake() noexcept {
+    if (state_ != state::idle) return false;
+    detach();
+    return trigger();
+}
+
+void wait::reset() noexcept {
+    detach();
+    become(state::idle);
+    attach();
+}
+
+void wait::stop() noexcept {
+    detach();
+    become(state::stopped);
+}
+
+void wait::attach() noexcept {
+    if (source_ && source_->attach(*this)) trigger();
+}
+
+void wait::detach() noexcept {
+    if (source_) source_->detach(*this);
+}
+
+result<void> wait::await(deadline until) noexcept {
+    WIRE_ASSERT(state_ != state::stopped, "await() of a wait that is stopped: reset() it before");
+    wait_list alone;
+    alone.chain(*this);
+    const auto woken = alone.await(until);
+    return to_result(woken.code());
+}
+
+wait_list::~wait_list() {
+    WIRE_ASSERT(!sleeper_, "a list of waits is destroyed while a wire waits for it");
+    while (!waits_.empty()) unchain(waits_.front());
+}
+
+void wait_list::chain(wait& w) noexcept {
+    WIRE_ASSERT(!w.list_, "a wait is chained that is in a list already");
+    waits_.push_back(w);
+    w.list_ = this;
+    if (w.triggered()) count(+1);
+}
+
+void wait_list::unchain(wait& w) noexcept {
+    WIRE_ASSERT(w.list_ == this, "a wait is taken out of a list that it is not in");
+    if (w.triggered()) count(-1);
+    w.list_ = nullptr;
+    w.unlink();
+}
+
+void wait_list::count(int change) noexcept {
+    triggered_ += static_cast<std::size_t>(change);
+    if (change > 0 && sleeper_) detail::wake(*sleeper_);
+}
+
+result<wait*> wait_list::await(deadline until) noexcept {
+    if (const int error = detail::check_cancelled()) return failure{error};
+    if (waits_.empty()) return failure{EINVAL};
+    WIRE_ASSERT(!sleeper_, "two wires wait for one list of waits");
+    // Whoever runs before the woken wire may reset what has woken it.
+    while (triggered_ == 0) {
+        detail::waiter me;
+        sleeper_ = &me;
+        const int error = detail::park("a list of waits", until);
+        sleeper_ = nullptr;
+        if (error && triggered_ == 0) return failure{error};
+    }
+    wait* first = waits_.next(nullptr);
+    while (!first->triggered()) first = waits_.next(first);
+    return first;
+}
+
+const detail::wait_source timer::source{
+    .attach = [](wait&) noexcept { return false; },
+    .detach = [](wait& w) noexcept { static_cast<timer&>(w).disarm(); },
+};
+
+timer::alarm::alarm(wire::timer& t) noexcept
+    : detail::timer([](detail::timer& a) noexcept { static_cast<alarm&>(a).owner.trigger(); }),
+      owner(t) {}
+
+timer::timer() noexcept : wait(source) {}
+
+timer::~timer() {
+    disarm();
+}
+
+void timer::arm(deadline until) noexcept {
+    reset();
+    if (until.is_never()) return;
+    home_ = &detail::on_wire("a timer is armed outside a wire: call arm() from a wire");
+    home_->timers().arm(alarm_, until.ns());
+}
+
+void timer::disarm() noexcept {
+    if (alarm_.armed()) home_->timers().disarm(alarm_);
+}
+
+}  // namespace wire
