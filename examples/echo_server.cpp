@@ -5,7 +5,8 @@
 //     ./echo_server --help
 //
 // SIGINT and SIGTERM stop it: it accepts nothing more, gives open connections --drain seconds to
-// finish, and cuts the rest. A second signal ends it at once.
+// finish, and cuts the rest. A second signal ends it at once. SIGQUIT (control-\ in a terminal)
+// prints what each wire waits for, and changes nothing.
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -52,7 +53,7 @@ public:
 
     void run() {
         main_ = wire::this_wire::ref();
-        for (io::listener& door : doors_) wire::go([&] { accept_from(door); });
+        for (io::listener& door : doors_) wire::go({.name = "accept"}, [&] { accept_from(door); });
         io::wait_readable(stop).value();
         for (io::listener& door : doors_) door.close();  // ends accept_from()
         drain();
@@ -64,10 +65,10 @@ private:
             if (++connections <= options.max_connections) {
                 static_cast<void>(peer->set_no_delay(true));  // no harm if a Unix socket refuses
                 peers_.push_back(*std::move(peer));
-                wire::go([this, at = std::prev(peers_.end())] { serve(at); });
+                wire::go({.name = "echo"}, [this, at = std::prev(peers_.end())] { serve(at); });
             } else {
                 --connections;
-                wire::go(refuse, *std::move(peer));
+                wire::go({.name = "refuse"}, refuse, *std::move(peer));
             }
         }
     }
@@ -245,10 +246,11 @@ int main(int argc, char** argv) {
     const auto main_thread = std::this_thread::get_id();
     std::atomic<unsigned> started = 0;
     const auto serve = [&] {
-        if (std::this_thread::get_id() == main_thread) wire::go(wait_for_signal, std::ref(quit));
+        if (std::this_thread::get_id() == main_thread)
+            wire::go({.name = "signals"}, wait_for_signal, std::ref(quit));
         servers[started++].run();
     };
-    const int code = wire::run(serve, {.threads = options.threads});
+    const int code = wire::run(serve, {.threads = options.threads, .dump_on_quit = true});
     std::printf("stopped, cut connections: %u\n", cut.load());
     if (std::ferror(stdout)) give_up("could not write everything to standard output");
     return code;

@@ -46,12 +46,14 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "ping_pong: takes the number of rounds, from 1 to 1000000\n");
         return 1;
     }
-    const int code = wire::run([rounds] {
-        auto [left, right] = wire::io::make_stream_pair().value();
-        auto second = wire::spawn({.name = "pong"}, pong, std::move(right));
-        wire::go({.name = "ping"}, ping, std::move(left), static_cast<int>(rounds));
-        std::printf("%d rounds\n", second.join().value());
-    });
+    const int code = wire::run(
+        [rounds] {
+            auto [left, right] = wire::io::make_stream_pair().value();
+            auto second = wire::spawn({.name = "pong"}, pong, std::move(right));
+            wire::go({.name = "ping"}, ping, std::move(left), static_cast<int>(rounds));
+            std::printf("%d rounds\n", second.join().value());
+        },
+        {.dump_on_quit = true});
     if (std::ferror(stdout) || std::fflush(stdout) != 0) {
         std::fprintf(stderr, "ping_pong: cannot write to standard output\n");
         return 1;

@@ -72,13 +72,15 @@ void cancel_another_wire() {
 }  // namespace
 
 int main() {
-    const int code = wire::run([] {
-        auto [near, far] = wire::io::make_stream_pair().value();
-        deadline_of_one_call(near, far);
-        deadline_of_many_calls(near);
-        deadline_of_a_block(near);
-        cancel_another_wire();
-    });
+    const int code = wire::run(
+        [] {
+            auto [near, far] = wire::io::make_stream_pair().value();
+            deadline_of_one_call(near, far);
+            deadline_of_many_calls(near);
+            deadline_of_a_block(near);
+            cancel_another_wire();
+        },
+        {.dump_on_quit = true});
     if (std::ferror(stdout) || std::fflush(stdout) != 0) {
         std::fprintf(stderr, "timeouts: cannot write to standard output\n");
         return 1;

@@ -12,9 +12,10 @@ namespace {
 
 void mark(cancel_node& node) noexcept {
     node.cancelled = true;
+    if (!node.owner) return;  // of a wire_pool
     fiber& f = *node.owner;
     // A wire is woken only if its innermost scope is cancelled: it may be behind a shield.
-    if (f.state != fiber_state::waiting || !f.scope->cancelled) return;
+    if (f.state != fiber_state::waiting || f.shielded || !f.scope->cancelled) return;
     f.outcome = ECANCELED;
     f.home->make_ready(f);
 }

@@ -26,7 +26,7 @@ std::int64_t poller::now() const noexcept {
 namespace detail {
 
 std::int64_t now_ns() noexcept {
-    const scheduler* const s = current_scheduler;
+    const scheduler* const s = current_scheduler();
     return s ? s->now() : steady_ns();
 }
 

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string>
+#include <system_error>
 
 #include <wire/diagnostics.hpp>
 #include <wire/scope.hpp>
@@ -14,8 +16,6 @@
 
 namespace wire::detail {
 namespace {
-
-constexpr std::size_t stack_min = 16 * 1024;
 
 std::byte* place_below(std::byte* top, std::size_t size, std::size_t alignment) noexcept {
     const auto at = reinterpret_cast<std::uintptr_t>(top) - size;
@@ -66,7 +66,16 @@ std::array<char, 256> description(const std::exception_ptr& thrown) noexcept {
 }
 
 fiber_pool& scheduler::pool_of(std::size_t size) {
-    const std::size_t rounded = std::bit_ceil(std::max(size, stack_min));
+    WIRE_ASSERT(size <= stack_size_max, "a wire asks for a stack of more than 1 GiB");
+    if (default_pool_.stacks.has_canaries()) {
+        if (size <= default_pool_.stacks.size()) return default_pool_;
+        throw std::system_error(ENOMEM, std::system_category(),
+                                "a wire asks for a stack of " + std::to_string(size) +
+                                    " bytes, but all stacks of its runtime have " +
+                                    std::to_string(default_pool_.stacks.size()) +
+                                    " (runtime_options::stack.memory)");
+    }
+    const std::size_t rounded = std::bit_ceil(std::max(size, stack_size_min));
     if (rounded == default_pool_.stacks.size()) return default_pool_;
     for (auto& pool : other_pools_)
         if (pool->stacks.size() == rounded) return *pool;
@@ -88,9 +97,10 @@ fiber& scheduler::make_fiber(fiber_pool& pool) {
     return *slot.wire;
 }
 
-// Gives stacks back until `keep` idle wires are left or `budget` is used up. On the thread's own
-// flow only. What is left of a control block still says that its wire has ended; trimmed, it is
-// zeros, and no wire has the id 0. So a wire_ref may always look at it.
+// Gives stacks back until `keep` idle wires are left or `budget` is used up. What is left of a
+// control block still says that its wire has ended; trimmed, it is zeros, and no wire has the id 0.
+// So a wire_ref may always look at it, unless it lies in a bounded pool, whose memory may be gone:
+// there it asks the slot.
 void scheduler::shed(fiber_pool& pool, std::size_t keep, std::size_t budget) noexcept {
     for (; pool.count() > keep && budget > 0; --budget) {
         fiber& f = *pool.take();
@@ -101,11 +111,23 @@ void scheduler::shed(fiber_pool& pool, std::size_t keep, std::size_t budget) noe
     }
 }
 
-fiber& scheduler::start(wire_group* group, const spawn_options& options, const task_shape& shape,
+// At the end of a pool: no wire of it is left, and no handle of one.
+void scheduler::dismiss(bounded_pool& pool) noexcept {
+    shed(pool, 0, pool.count());
+    pool.unlink();
+}
+
+void scheduler::adopt(bounded_pool& pool) noexcept {
+    bounded_pools_.push_back(pool);
+}
+
+fiber& scheduler::start(const origin& where, const spawn_options& options, const task_shape& shape,
                         void* from, bool joinable) {
-    WIRE_ASSERT(this == current_scheduler || on_own_thread(),
+    WIRE_ASSERT(this == current_front || on_own_thread(),
                 "a wire is started on its runtime's own thread: from others use remote::go");
-    fiber_pool& pool = options.stack == 0 ? default_pool_ : pool_of(options.stack);
+    fiber_pool& pool = where.pool           ? *where.pool
+                       : options.stack == 0 ? default_pool_
+                                            : pool_of(options.stack);
     WIRE_ASSERT(shape.size <= pool.stacks.size() / 4,
                 "a wire's callable and arguments take more than a quarter of its stack");
     fiber* const idle = pool.take();
@@ -116,7 +138,7 @@ fiber& scheduler::start(wire_group* group, const spawn_options& options, const t
     try {
         shape.construct(task, from);
     } catch (...) {
-        pool.give_back(f);
+        pool.put_back(f);
         throw;
     }
     f.id = ++last_id_;
@@ -126,8 +148,10 @@ fiber& scheduler::start(wire_group* group, const spawn_options& options, const t
     f.detached = !joinable;
     f.resumed = false;
     f.root.cancelled = closing_;
-    f.group = group;
-    if (group) group->begin(f.root);
+    f.group = where.group;
+    if (f.group) f.group->begin(f.root);
+    if (where.pool) [[unlikely]]
+        where.pool->begin(f.root);
     set_name(f, options.name);
     make_context(f.ctx, f.memory.base, task, &wire_main);
     f.state = fiber_state::active;
@@ -144,6 +168,8 @@ inline void scheduler::finish(fiber& f) noexcept {
     WIRE_ASSERT(f.scope == &f.root && f.root.children.empty(),
                 "a wire ends inside a scope of its own");
     f.state = fiber_state::finished;
+    if (f.pool->stacks.has_canaries()) [[unlikely]]
+        check_canary(f);
     if (f.root.linked()) f.root.unlink();
     wake_all(f.joiners);
     if (f.group) f.group->ended();
@@ -156,7 +182,7 @@ inline void scheduler::finish(fiber& f) noexcept {
 
 // The first frame on every wire's stack, and its last.
 bc::transfer_t scheduler::wire_main(bc::transfer_t t) {
-    scheduler& s = *current_scheduler;
+    scheduler& s = *current_scheduler();
     fiber& f = *s.running_;
     begin_flow(f.ctx, t);
     try {
@@ -168,11 +194,23 @@ bc::transfer_t scheduler::wire_main(bc::transfer_t t) {
     return end_in(f.ctx, s.successor(), s.thread_);
 }
 
+// The memory of others may be damaged by now: nothing but the end of the program makes sense.
+void scheduler::check_canary(const fiber& f) const noexcept {
+    if (f.pool->stacks.intact(f.memory)) return;
+    char sentence[200];
+    std::snprintf(sentence, sizeof sentence,
+                  "stack overflow: wire \"%s\" needs more than its stack of %zu bytes, and has "
+                  "written over what lies below it in the caller's memory",
+                  f.shown_name(), f.pool->stacks.size());
+    assertion_failed("the canary is intact", sentence, __FILE__, __LINE__);
+}
+
 void scheduler::reclaim(fiber& f) noexcept {
     if (f.thrown)
         f.thrown = nullptr;
     else if (f.shape->drop_result)
         f.shape->drop_result(f.task);
+    f.detached = true;
     --held_;
     f.pool->give_back(f);
 }
@@ -183,7 +221,7 @@ scheduler& running_scheduler(const char* sentence) noexcept {
 
 fiber& start(const origin& where, const spawn_options& options, const task_shape& shape, void* from,
              bool joinable) {
-    return where.where.start(where.group, options, shape, from, joinable);
+    return where.where.start(where, options, shape, from, joinable);
 }
 
 int wait_for_end(fiber& f, deadline until) noexcept {
@@ -205,7 +243,7 @@ int join(fiber*& f, deadline until) {
     WIRE_ASSERT(!is_joined(*f), "two wires join one wire through one handle");
     if (f->state != fiber_state::finished) {
         if (const int error = wait_for_end(*f, until)) return error;
-    } else if (const scheduler* const s = current_scheduler;
+    } else if (const scheduler* const s = current_scheduler();
                s && s->running() && s->running()->scope->cancelled) {
         // Level-triggered: a cancelled wire is told so even where it would not have to wait.
         return ECANCELED;
@@ -222,6 +260,8 @@ void* task_of(fiber& f) noexcept {
     return f.task;
 }
 void cancel_wire(fiber& f) noexcept {
+    WIRE_ASSERT(f.home == current_scheduler() || f.home->on_own_thread(),
+                "a wire is cancelled on its own thread only: from others use remote::cancel");
     if (f.state != fiber_state::finished) f.root.cancel();
 }
 void reclaim(fiber& f) noexcept {
@@ -243,7 +283,7 @@ void let_go(fiber& f) noexcept {
 void end_wire(fiber& f) noexcept {
     if (f.state != fiber_state::finished) {
         WIRE_ASSERT(
-            current_scheduler && current_scheduler->running(),
+            running_or_none(),
             "a handle of an unfinished wire is destroyed outside a wire: join or detach it");
         f.root.cancel();
         const shield against_cancellation;

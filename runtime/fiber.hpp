@@ -54,7 +54,8 @@ struct alignas(cache_line) fiber {
     std::int64_t since = 0;  // when it began to wait, at the coarse clock of the scheduler
     int outcome = 0;         // what park() will return
     fiber_state state = fiber_state::finished;
-    bool resumed = false;  // a resume() that came before its suspend()
+    bool shielded = false;  // waiting in a park that only a wake ends
+    bool resumed = false;   // a resume() that came before its suspend()
 
     scheduler* const home;
     park_timer timeout{*this};
@@ -68,7 +69,7 @@ struct alignas(cache_line) fiber {
     std::exception_ptr thrown;
     wire_group* group = nullptr;  // the scope that waits for it
     list<waiter> joiners;
-    bool detached = false;
+    bool detached = false;  // no handle holds it
 
     // For good.
     wire_slot* const slot;

@@ -13,8 +13,12 @@ namespace wire::detail {
 
 class fiber_pool {
 public:
-    explicit fiber_pool(const stack_options& options)
-        : keeps(std::min(options.warm_max, idle_max)), stacks(without(options, keeps)) {}
+    explicit fiber_pool(const stack_options& options, bool is_bounded = false)
+        : bounded(is_bounded),
+          keeps(std::min(options.warm_max, idle_max)),
+          stacks(without(options, keeps)) {}
+    fiber_pool(const fiber_pool&) = delete;
+    fiber_pool& operator=(const fiber_pool&) = delete;
 
     /// The last one that came; nullptr if there is none.
     [[nodiscard]] fiber* take() noexcept {
@@ -28,6 +32,13 @@ public:
 
     /// May be called by the wire itself when it ends: `f` is used again by its own thread only.
     void give_back(fiber& f) noexcept {
+        put_back(f);
+        if (bounded) [[unlikely]]
+            give_permit_back();
+    }
+
+    /// The same for a wire that could not be started: its permit stays with whoever wanted it.
+    void put_back(fiber& f) noexcept {
         f.next_idle = idle_;
         idle_ = &f;
         ++count_;
@@ -35,10 +46,13 @@ public:
 
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
+    const bool bounded;       // a bounded_pool, which ends before the runtime
     const std::size_t keeps;  // idle wires, over a sleep; they count as warm stacks
     stack_cache stacks;
 
 private:
+    void give_permit_back() noexcept;
+
     static constexpr std::size_t idle_max = 64;
 
     static stack_options without(stack_options options, std::size_t warm) noexcept {

@@ -142,35 +142,76 @@ private:
     std::uint64_t owed_ = 0;  // the owner's
 };
 
-/// A request to resume the wire with a certain id, which any number of threads may make at once:
-/// they share one node. Ids grow, so a request for a newer wire replaces one for an older, which
-/// has ended.
+/// What one thread asks of a wire of another, or of the runtime itself.
+enum class request : std::uint64_t {
+    wake = 1,    // resume the wire; the runtime: look around
+    cancel = 2,  // cancel the wire; the runtime: all of them
+    dump = 4,    // the runtime: print the wires
+};
+
+/// Requests to the wire with a certain id, which any number of threads may make at once: they share
+/// one node and one word, the id with a bit for each kind of request. Ids grow, so a request to a
+/// newer wire replaces those to an older, which has ended.
 template <class Sync>
-class basic_resume_request : public inbox_node {
+class basic_request : public inbox_node {
 public:
     using inbox_node::inbox_node;
 
-    /// Asks for `id`. True: the caller must push this node; false: it is on its way. Any thread.
-    bool ask(std::uint64_t id) noexcept {
+    /// What was asked for until it was taken.
+    struct asked {
+        std::uint64_t id;  // 0: nothing
+        std::uint64_t kinds;
+        [[nodiscard]] bool has(request what) const noexcept {
+            return (kinds & static_cast<std::uint64_t>(what)) != 0;
+        }
+    };
+
+    /// Asks it of `id`. True: the caller must push this node; false: it is on its way. Any thread;
+    /// lock-free, also in a signal handler.
+    bool ask(std::uint64_t id, request what) noexcept {
         // relaxed: only what the compare-exchange expects, or the id of a newer wire.
         std::uint64_t old = wanted_.load(std::memory_order_relaxed);
+        std::uint64_t all = 0;
         do {
-            if (old > id) return false;
-            // [A] acq_rel: what the caller did before is visible to the resumed wire, also if
+            if (old >> kind_bits > id) return false;
+            all = (id << kind_bits) | static_cast<std::uint64_t>(what);
+            if (old >> kind_bits == id) all |= old;
+            // [A] acq_rel: what the caller did before is visible to the wire that is asked, also if
             // another thread pushes the node; and the owner is done with the node. Pairs with [G].
-        } while (!wanted_.compare_exchange_weak(old, id, std::memory_order_acq_rel,
+        } while (!wanted_.compare_exchange_weak(old, all, std::memory_order_acq_rel,
                                                 std::memory_order_relaxed));
         return old == 0;
     }
 
-    /// The id asked for; the node may be pushed again from here on. Owner only.
-    std::uint64_t take() noexcept {
+    /// What was asked for; the node may be pushed again from here on. Owner only.
+    asked take() noexcept {
         // [G] acq_rel: as said at [A]. Pairs with [A].
-        return wanted_.exchange(0, std::memory_order_acq_rel);
+        const std::uint64_t all = wanted_.exchange(0, std::memory_order_acq_rel);
+        return {all >> kind_bits, all & ((1U << kind_bits) - 1)};
     }
 
 private:
+    static constexpr int kind_bits = 3;
     typename Sync::template atomic<std::uint64_t> wanted_{0};
+};
+
+/// The wish that the owner stops. Whoever raises it also makes the owner look.
+template <class Sync>
+class basic_stop {
+public:
+    /// Any thread.
+    void raise() noexcept {
+        // [Q] release: what the caller did before is visible when run() returns. Pairs with [Q'].
+        raised_.store(true, std::memory_order_release);
+    }
+    /// Whether it was raised since it was taken last. Owner only.
+    bool take() noexcept {
+        // [Q'] acquire: as [Q]. Pairs with [Q].
+        return raised_.exchange(false, std::memory_order_acquire);
+    }
+
+private:
+    typename Sync::template atomic<bool> raised_{false};
 };
 
 }  // namespace wire::detail

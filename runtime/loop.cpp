@@ -18,7 +18,7 @@ constexpr std::int64_t standstill_ns = 200'000'000;
 constexpr std::size_t trims_per_sleep = 64;
 
 bool find_running_wire(fault_subject& subject) noexcept {
-    const scheduler* const s = current_scheduler;
+    const scheduler* const s = current_scheduler();
     if (!s || !s->running()) return false;
     const fiber& f = *s->running();
     subject = {f.shown_name(), f.memory.base, f.memory.top, f.pool->stacks.guard()};
@@ -29,11 +29,11 @@ bool find_running_wire(fault_subject& subject) noexcept {
 class current_guard {
 public:
     explicit current_guard(scheduler& s) noexcept {
-        WIRE_ASSERT(!current_scheduler,
+        WIRE_ASSERT(!current_front,
                     "run() while a runtime runs on this thread: a thread has one at a time");
-        current_scheduler = &s;
+        current_front = &s;
     }
-    ~current_guard() { current_scheduler = nullptr; }
+    ~current_guard() { current_front = nullptr; }
     current_guard(const current_guard&) = delete;
     current_guard& operator=(const current_guard&) = delete;
 };
@@ -64,11 +64,13 @@ scheduler::~scheduler() {
             n.run(n, nullptr);
         }
     }
+    abandon_calls(calls_);
     shared_->inbox.settle();
 #if WIRE_TSAN
     shed(default_pool_, 0, fibers_);
     for (auto& pool : other_pools_) shed(*pool, 0, fibers_);
 #endif
+    WIRE_ASSERT(bounded_pools_.empty() || live_ > 0, "a wire_pool outlives its runtime");
     WIRE_ASSERT(held_ == 0, "a handle outlives its runtime: join, detach or destroy it before");
 }
 
@@ -80,6 +82,7 @@ void scheduler::bind() {
     WIRE_ASSERT(on_own_thread(), "a runtime belongs to the thread of its first run()");
     if (thread_id_ == std::thread::id{}) {
         thread_id_ = std::this_thread::get_id();
+        shared_->owner.store(this_thread(), std::memory_order_relaxed);
         thread_ = find_thread_globals();
         adopt_thread(main_);
         set_fault_subject(&find_running_wire);
@@ -102,7 +105,8 @@ result<void> scheduler::run() {
     const current_guard guard(*this);
     now_ = now();
     for (;;) {
-        if (shared_->take_stop()) return {};
+        stopped_ = shared_->take_stop();
+        if (stopped_) return {};
         if (!ready_.empty()) {
             run_ready();
             if (!ready_.empty()) serve();
@@ -183,6 +187,7 @@ void scheduler::trim(fiber_pool& pool) noexcept {
 void scheduler::block(deadline limit) {
     trim(default_pool_);
     for (auto& pool : other_pools_) trim(*pool);
+    for (bounded_pool* p = nullptr; (p = bounded_pools_.next(p));) trim(*p);
 
     const deadline until = std::min(limit, deadline::at_ns(timers_.next_due()));
     if (!shared_->inbox.try_sleep()) return;

@@ -33,6 +33,15 @@ bool wake(waiter& w) noexcept {
     return true;
 }
 
+bool shield_park(waiter& w, const char* what) noexcept {
+    fiber& f = *w.who;
+    if (f.state != fiber_state::waiting) return false;
+    if (f.timeout.armed()) f.home->timers().disarm(f.timeout);
+    f.shielded = true;
+    f.waits_for = what;
+    return true;
+}
+
 int check_cancelled() noexcept {
     return on_wire("this call may block: call it from a wire").running()->scope->cancelled
                ? ECANCELED
@@ -42,7 +51,7 @@ int check_cancelled() noexcept {
 wire_ref scheduler::ref_of(fiber& f) const noexcept {
     wire_ref ref;
     ref.owner_ = shared_.get();
-    ref.wire_ = &f;
+    ref.wire_ = f.pool->bounded ? nullptr : &f;
     ref.slot_ = f.slot;
     ref.id_ = f.id;
     return ref;
@@ -53,9 +62,11 @@ bool scheduler::resume(const wire_ref& ref) noexcept {
                 ref.id_ == 0
                     ? "resume() of an empty reference"
                     : "resume() of a wire of another runtime: use the remote of its runtime");
-    // A control block stays readable and where it is as long as the runtime lives: see shed().
-    fiber& f = *ref.wire_;
-    if (f.id != ref.id_ || f.state == fiber_state::finished) return false;
+    // A control block stays readable and where it is as long as the runtime lives, or else its
+    // slot does: see shed().
+    fiber* const found = ref.wire_ ? ref.wire_ : ref.slot_->wire;
+    if (!found || found->id != ref.id_ || found->state == fiber_state::finished) return false;
+    fiber& f = *found;
     if (f.state == fiber_state::waiting && f.waits_for == in_suspend)
         make_ready(f);
     else
@@ -80,9 +91,8 @@ result<void> suspend(deadline until) noexcept {
 }
 
 bool resume(const wire_ref& wire) noexcept {
-    WIRE_ASSERT(detail::current_scheduler,
-                "resume() outside a runtime's thread: use remote::resume");
-    return detail::current_scheduler->resume(wire);
+    WIRE_ASSERT(detail::current_front, "resume() outside a runtime's thread: use remote::resume");
+    return detail::current_scheduler()->resume(wire);
 }
 
 namespace this_wire {
@@ -108,6 +118,9 @@ void*& slot() noexcept {
 }
 wire_ref ref() noexcept {
     return self().home->ref_of(self());
+}
+std::size_t high_water() noexcept {
+    return wire::high_water(self().memory);
 }
 
 }  // namespace this_wire

@@ -1,6 +1,8 @@
 // What other threads do to a runtime.
 #include <wire/remote.hpp>
 
+#include <unistd.h>
+
 #include <wire/diagnostics.hpp>
 #include "scheduler.hpp"
 
@@ -8,15 +10,20 @@ namespace wire {
 namespace detail {
 namespace {
 
-void resume_wanted(inbox_node& node, scheduler* on) {
+void serve_requests(inbox_node& node, scheduler* on) {
     auto& slot = static_cast<wire_slot&>(node);
-    const std::uint64_t id = slot.take();
-    if (on && slot.wire && slot.wire->id == id)
-        static_cast<void>(on->resume(on->ref_of(*slot.wire)));
+    const auto asked = slot.take();
+    if (!on || !slot.wire || slot.wire->id != asked.id) return;
+    // In this order: a wake-up that came with the cancellation wins.
+    if (asked.has(request::wake)) static_cast<void>(on->resume(on->ref_of(*slot.wire)));
+    if (asked.has(request::cancel)) cancel_wire(*slot.wire);
 }
 
-void look_around(inbox_node& node, scheduler*) {
-    static_cast<shared_state::nudge_node&>(node).take();
+void look_around(inbox_node& node, scheduler* on) {
+    const auto asked = static_cast<shared_state::nudge_node&>(node).take();
+    if (!on) return;
+    if (asked.has(request::cancel)) on->cancel_all();
+    if (asked.has(request::dump)) on->dump(STDERR_FILENO);
 }
 
 // Starts the wire that was sent; it owns the parcel once there is a stack for it.
@@ -37,8 +44,8 @@ void deliver(inbox_node& node, scheduler* on) {
 }  // namespace
 
 parcel::parcel() noexcept : inbox_node(&deliver) {}
-wire_slot::wire_slot() noexcept : basic_resume_request(&resume_wanted) {}
-shared_state::nudge_node::nudge_node() noexcept : basic_resume_request(&look_around) {}
+wire_slot::wire_slot() noexcept : basic_request(&serve_requests) {}
+shared_state::nudge_node::nudge_node() noexcept : basic_request(&look_around) {}
 
 void wire_table::reserve(std::size_t n) {
     while (size_ < n) {
@@ -65,19 +72,18 @@ bool shared_state::post(inbox_node& node) noexcept {
     }
 }
 
-bool shared_state::nudge() noexcept {
-    return nudger.ask(1) ? post(nudger) : !inbox.is_closed();
+bool shared_state::nudge(request also) noexcept {
+    return nudger.ask(1, also) ? post(nudger) : !inbox.is_closed();
 }
 
 bool shared_state::ask_to_stop() noexcept {
-    // [Q] release: what the caller did before is visible when run() returns. Pairs with [Q'].
-    stop_.store(true, std::memory_order_release);
+    stop_.raise();
     return nudge();
 }
 
-bool shared_state::take_stop() noexcept {
-    // [Q'] acquire: as [Q]. Pairs with [Q].
-    return stop_.exchange(false, std::memory_order_acquire);
+void shared_state::add_reference() noexcept {
+    // relaxed: whoever adds one has one, or knows that the runtime exists meanwhile.
+    references_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void shared_state::drop_reference() noexcept {
@@ -94,8 +100,8 @@ bool send_parcel(shared_state& to, std::unique_ptr<parcel> p) {
 }  // namespace detail
 
 remote::remote(detail::shared_state& state) noexcept : state_(&state) {
-    // relaxed: whoever makes a remote has one, or knows that the runtime exists meanwhile.
-    state_->references_.fetch_add(1, std::memory_order_relaxed);
+    state_->add_reference();
+    // relaxed: as references_; and nothing is read because of it.
     state_->remotes.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -115,8 +121,22 @@ bool remote::resume(const wire_ref& wire) const noexcept {
     const detail::shared_state& state = checked();
     WIRE_ASSERT(wire.id() != 0, "remote::resume() of an empty reference");
     WIRE_ASSERT(wire.owner_ == &state, "remote::resume() of a wire of another runtime");
-    detail::wire_slot& slot = *wire.slot_;
-    return slot.ask(wire.id()) ? state_->post(slot) : !state_->inbox.is_closed();
+    return ask(*wire.slot_, wire.id(), detail::request::wake);
+}
+
+bool remote::cancel(const wire_ref& wire) const noexcept {
+    const detail::shared_state& state = checked();
+    WIRE_ASSERT(wire.id() != 0, "remote::cancel() of an empty reference");
+    WIRE_ASSERT(wire.owner_ == &state, "remote::cancel() of a wire of another runtime");
+    return ask(*wire.slot_, wire.id(), detail::request::cancel);
+}
+
+bool remote::ask(detail::wire_slot& of, std::uint64_t id, detail::request what) const noexcept {
+    return of.ask(id, what) ? state_->post(of) : !state_->inbox.is_closed();
+}
+
+bool remote::cancel_all() const noexcept {
+    return checked().nudge(detail::request::cancel);
 }
 
 bool remote::stop() const noexcept {

@@ -9,7 +9,7 @@
 
 namespace wire::detail {
 
-constinit thread_local scheduler* current_scheduler = nullptr;
+constinit thread_local scheduler_front* current_front = nullptr;
 
 namespace {
 
@@ -21,12 +21,20 @@ bool trace_wanted() noexcept {
     return wanted && std::string_view(wanted) == "switch";
 }
 
+// A seed in the environment is for programs under test whose options do not name one.
+std::uint64_t seed_from(const runtime_options& options) noexcept {
+    if (options.seed != 0) return options.seed;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): as safe as any getenv
+    const char* const text = std::getenv("WIRE_SEED");
+    return text ? std::strtoull(text, nullptr, 10) : 0;
+}
+
 }  // namespace
 
 scheduler::scheduler(const runtime_options& options)
     : shared_(new shared_state),
       trace_(trace_wanted()),
-      random_(options.seed),
+      random_(seed_from(options)),
       drain_ns_(options.drain.count()),
       stack_options_(options.stack),
       default_pool_(options.stack) {
@@ -38,6 +46,11 @@ scheduler::scheduler(const runtime_options& options)
 }
 
 void scheduler::yield() noexcept {
+    // Alone, it would take itself out of the queue again.
+    if (ready_.empty() && turns_ > 1 && !shared_->inbox.any()) {
+        --turns_;
+        return;
+    }
     fiber& self = *running_;
     ready_.push(self);
     leave(self);
@@ -51,6 +64,8 @@ int scheduler::wait_until(fiber& self, deadline until) noexcept {
 }
 
 context& scheduler::successor_slowly() noexcept {
+    if (running_->pool->stacks.has_canaries()) [[unlikely]]
+        check_canary(*running_);
     const bool due = (turns_ <= 0 || shared_->inbox.any()) && service_due();
     if (due || ready_.empty()) return main_;
     return take_next().ctx;

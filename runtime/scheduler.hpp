@@ -26,7 +26,9 @@
 #include <thread>
 #include <vector>
 
+#include <wire/detail/running.hpp>
 #include <wire/runtime.hpp>
+#include "bounded_pool.hpp"
 #include "fiber_pool.hpp"
 #include "futex_poller.hpp"
 #include "ready_queue.hpp"
@@ -35,7 +37,7 @@
 
 namespace wire::detail {
 
-class scheduler {
+class scheduler : public scheduler_front {
 public:
     explicit scheduler(const runtime_options& options);
     ~scheduler();
@@ -45,13 +47,13 @@ public:
     // For wires.
     void yield() noexcept;
     int park(const char* what, deadline until) noexcept;
+    void park_shielded(const char* what) noexcept;
     int suspend(deadline until) noexcept;
     void make_ready(fiber& f) noexcept;
     bool resume(const wire_ref& ref) noexcept;
-    fiber& start(wire_group* group, const spawn_options& options, const task_shape& shape,
+    fiber& start(const origin& where, const spawn_options& options, const task_shape& shape,
                  void* from, bool joinable);
     void reclaim(fiber& f) noexcept;
-    [[nodiscard]] fiber* running() const noexcept { return running_; }
     [[nodiscard]] wire_ref ref_of(fiber& f) const noexcept;
 
     // For the runtime and its poller.
@@ -60,8 +62,17 @@ public:
     bool drain() noexcept;
     void end() noexcept;
     void cancel_all() noexcept;
+    void dump(int fd) const noexcept;
+    /// Whether the last run() has returned because of a stop.
+    [[nodiscard]] bool was_stopped() const noexcept { return stopped_; }
+    /// The calls of other threads that run here; see call.hpp.
+    [[nodiscard]] list<link>& calls() noexcept { return calls_; }
+    /// Wires that have not ended, and those that a handle holds.
+    [[nodiscard]] std::size_t known() const noexcept { return live_ + held_; }
     void attach(poller* p) noexcept;
     void bind();
+    void adopt(bounded_pool& pool) noexcept;
+    void dismiss(bounded_pool& pool) noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return live_; }
     void hold(int delta) noexcept { guards_ += delta; }
     [[nodiscard]] shared_state& shared() const noexcept { return *shared_; }
@@ -74,6 +85,7 @@ public:
 private:
     static bc::transfer_t wire_main(bc::transfer_t t);
     void finish(fiber& f) noexcept;
+    [[gnu::cold]] void check_canary(const fiber& f) const noexcept;
     int wait(fiber& self, const char* what, deadline until) noexcept;
     int wait_until(fiber& self, deadline until) noexcept;
     void leave(fiber& self) noexcept;
@@ -103,8 +115,7 @@ private:
         void operator()(shared_state* s) const noexcept { s->drop_reference(); }
     };
 
-    // Touched at every switch.
-    fiber* running_ = nullptr;
+    // Touched at every switch, as running_ is.
     int turns_ = 0;  // switches until the cycle counter is read
     ready_queue ready_;
     const std::unique_ptr<shared_state, drop_reference> shared_;
@@ -127,7 +138,9 @@ private:
     std::size_t held_ = 0;            // wires that have ended and that a handle still holds
     std::size_t fibers_ = 0;          // those, and idle ones
     int guards_ = 0;
+    list<link> calls_;
     bool closing_ = false;
+    bool stopped_ = false;
     bool trace_ = false;
     bool own_clock_ = false;  // the poller's clock is not the steady clock
     std::uint64_t random_;    // 0: FIFO
@@ -138,12 +151,21 @@ private:
     stack_options stack_options_;
     fiber_pool default_pool_;
     std::vector<std::unique_ptr<fiber_pool>> other_pools_;
+    list<bounded_pool> bounded_pools_;
 };
 
-/// The scheduler that runs on this thread; nullptr outside run(). One per thread: everything about
-/// the running wire follows from it.
-extern WIRE_API constinit thread_local scheduler* current_scheduler
-    [[gnu::tls_model("initial-exec")]];
+/// The scheduler that runs on this thread; nullptr outside run().
+inline scheduler* current_scheduler() noexcept {
+    return static_cast<scheduler*>(current_front);
+}
+
+/// What no other thread has: to be compared with shared_state::owner.
+inline const void* this_thread() noexcept {
+    return &current_front;
+}
+
+/// The end of a runtime whose wires have not ended: their callers are told.
+void abandon_calls(list<link>& calls) noexcept;
 
 // What a wire in suspend() waits for; resume() knows it by the address.
 inline constexpr char in_suspend[] = "resume";
@@ -176,6 +198,13 @@ inline int scheduler::park(const char* what, deadline until) noexcept {
     return wait(self, what, until);
 }
 
+// A park that neither time nor cancellation ends.
+inline void scheduler::park_shielded(const char* what) noexcept {
+    fiber& self = *running_;
+    self.shielded = true;
+    wait(self, what, never);
+}
+
 inline int scheduler::suspend(deadline until) noexcept {
     fiber& self = *running_;
     if (self.scope->cancelled) [[unlikely]]
@@ -198,16 +227,17 @@ inline int scheduler::wait(fiber& self, const char* what, deadline until) noexce
 }
 
 inline void scheduler::make_ready(fiber& f) noexcept {
-    WIRE_ASSERT(this == current_scheduler || on_own_thread(),
+    WIRE_ASSERT(this == current_front || on_own_thread(),
                 "a wire can be woken on its own thread only: from others use wire::remote");
     WIRE_ASSERT(f.state == fiber_state::waiting, "a wire is woken that does not wait");
     f.state = fiber_state::active;
+    f.shielded = false;
     ready_.push(f);
 }
 
 /// The scheduler, asserting that a wire of it runs.
 inline scheduler& on_wire(const char* sentence) noexcept {
-    scheduler* const s = current_scheduler;
+    scheduler* const s = current_scheduler();
     WIRE_ASSERT(s && s->running(), sentence);
     return *s;
 }

@@ -9,11 +9,15 @@ semaphore::~semaphore() {
 }
 
 result<void> semaphore::acquire(deadline until) noexcept {
-    if (const int error = detail::check_cancelled()) return failure{error};
-    if (try_acquire()) return {};
+    return to_result(acquire_for("semaphore", until));
+}
+
+int semaphore::acquire_for(const char* what, deadline until) noexcept {
+    if (const int error = detail::check_cancelled()) return error;
+    if (try_acquire()) return 0;
     detail::waiter me;
     waiting_.push_back(me);
-    return to_result(detail::park("semaphore", until));
+    return detail::park(what, until);
 }
 
 void semaphore::release(std::size_t permits) noexcept {

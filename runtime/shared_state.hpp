@@ -10,17 +10,13 @@
 #include "inbox.hpp"
 #include "sync.hpp"
 
-namespace wire {
-class remote;
-}
-
 namespace wire::detail {
 
 struct fiber;
 class scheduler;
 
 /// A wire's entry in its runtime's table. Its address is stable, and outlives the wire.
-struct wire_slot : basic_resume_request<real_sync> {
+struct wire_slot : basic_request<real_sync> {
     wire_slot() noexcept;
     fiber* wire = nullptr;  // nullptr: the slot is free
     wire_slot* next_free = nullptr;
@@ -42,6 +38,12 @@ public:
         free_ = &s;
     }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// The wire in the slot number `i`, which is below size(); nullptr if none.
+    [[nodiscard]] fiber* at(std::size_t i) const noexcept {
+        std::size_t c = 0;
+        for (; i >= chunk_first << c; ++c) i -= chunk_first << c;
+        return chunks_[c][i].wire;
+    }
 
     /// Calls `f` with every wire that exists.
     template <class F>
@@ -63,12 +65,14 @@ struct shared_state {
     /// Puts `node` into the inbox and wakes the runtime if it sleeps. False: the runtime is gone
     /// and the node stays the caller's. Any thread.
     bool post(inbox_node& node) noexcept;
-    /// Makes the runtime look around, once. False if it is gone. Any thread.
-    bool nudge() noexcept;
+    /// Makes the runtime look around, once, and do `also`. False if it is gone. Any thread, also in
+    /// a signal handler.
+    bool nudge(request also = request::wake) noexcept;
     /// Makes run() return. False if the runtime is gone. Any thread.
     bool ask_to_stop() noexcept;
     /// Whether run() is to return, once. Owner only.
-    bool take_stop() noexcept;
+    bool take_stop() noexcept { return stop_.take(); }
+    void add_reference() noexcept;
     void drop_reference() noexcept;
 
     basic_inbox<real_sync> inbox;
@@ -78,15 +82,18 @@ struct shared_state {
 
     std::atomic<std::uint32_t> remotes{0};
 
-    struct nudge_node : basic_resume_request<real_sync> {
+    // Which thread the runtime belongs to: the place of its current_front. relaxed: compared
+    // only, and equal only on the thread that has written it.
+    std::atomic<const void*> owner{nullptr};
+
+    struct nudge_node : basic_request<real_sync> {
         nudge_node() noexcept;
     } nudger;
 
 private:
-    std::atomic<bool> stop_{false};
+    basic_stop<real_sync> stop_;
     // The runtime and every remote hold one.
     std::atomic<std::uint32_t> references_{1};
-    friend remote;
 };
 
 }  // namespace wire::detail

@@ -13,7 +13,7 @@ wait::~wait() {
 void wait::become(state to) noexcept {
     const int change = (to == state::triggered) - (state_ == state::triggered);
     state_ = to;
-    if (list_) list_->count(change);
+    if (list_ && change != 0) list_->count(*this, change);
 }
 
 bool wait::trigger() noexcept {
@@ -64,36 +64,46 @@ void wait_list::chain(wait& w) noexcept {
     WIRE_ASSERT(!w.list_, "a wait is chained that is in a list already");
     waits_.push_back(w);
     w.list_ = this;
-    if (w.triggered()) count(+1);
+    if (w.triggered()) count(w, +1);
 }
 
 void wait_list::unchain(wait& w) noexcept {
     WIRE_ASSERT(w.list_ == this, "a wait is taken out of a list that it is not in");
-    if (w.triggered()) count(-1);
+    if (w.triggered()) count(w, -1);
+    if (latest_ == &w) latest_ = nullptr;
     w.list_ = nullptr;
     w.unlink();
 }
 
-void wait_list::count(int change) noexcept {
+void wait_list::count(wait& w, int change) noexcept {
     triggered_ += static_cast<std::size_t>(change);
-    if (change > 0 && sleeper_) detail::wake(*sleeper_);
+    if (change < 0) return;
+    latest_ = &w;
+    if (sleeper_ && sleeper_->state == detail::fiber_state::waiting)
+        sleeper_->home->make_ready(*sleeper_);
+}
+
+// At least one is triggered. Most often it is the only one, and no list, however long, is searched.
+wait& wait_list::first() noexcept {
+    if (triggered_ == 1 && latest_ && latest_->triggered()) return *latest_;
+    wait* w = waits_.next(nullptr);
+    while (!w->triggered()) w = waits_.next(w);
+    return *w;
 }
 
 result<wait*> wait_list::await(deadline until) noexcept {
-    if (const int error = detail::check_cancelled()) return failure{error};
+    detail::scheduler& s = detail::on_wire("this call may block: call it from a wire");
+    if (s.running()->scope->cancelled) return failure{ECANCELED};
     if (waits_.empty()) return failure{EINVAL};
     WIRE_ASSERT(!sleeper_, "two wires wait for one list of waits");
     // Whoever runs before the woken wire may reset what has woken it.
     while (triggered_ == 0) {
-        detail::waiter me;
-        sleeper_ = &me;
-        const int error = detail::park("a list of waits", until);
+        sleeper_ = s.running();
+        const int error = s.park("a list of waits", until);
         sleeper_ = nullptr;
         if (error && triggered_ == 0) return failure{error};
     }
-    wait* first = waits_.next(nullptr);
-    while (!first->triggered()) first = waits_.next(first);
-    return first;
+    return &first();
 }
 
 const detail::wait_source timer::source{

@@ -7,6 +7,7 @@
 #include <wire/detail/park.hpp>
 #include <wire/runtime.hpp>
 #include "support/diagnostics.hpp"
+#include "support/fifo.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
 
@@ -30,7 +31,7 @@ bool cancelled(const result<void>& r) {
 
 }  // namespace
 
-TEST_CASE("cancel: every call that may block fails with ECANCELED until the scope is left") {
+TEST_CASE("cancel: every call that may block fails with ECANCELED until the scope is left" * fifo) {
     on_wire([](sim& s) {
         auto target = spawn([] {});
         {
@@ -70,7 +71,7 @@ TEST_CASE("cancel: a resume that was remembered is not eaten by a cancelled susp
     });
 }
 
-TEST_CASE("cancel: wakes a wire that waits inside the scope") {
+TEST_CASE("cancel: wakes a wire that waits inside the scope" * fifo) {
     on_wire([](sim&) {
         trace log;
         cancel_scope* inner = nullptr;
@@ -258,7 +259,8 @@ TEST_CASE("shield: a scope inside it can be cancelled and can expire") {
 }
 
 TEST_CASE(
-    "shield: a cancelled parent does not reach scopes behind it, nor a wire that waits there") {
+    "shield: a cancelled parent does not reach scopes behind it, nor a wire that waits there" *
+    fifo) {
     on_wire([](sim& s) {
         cancel_scope* outer = nullptr;
         auto h = spawn([&] {

@@ -11,34 +11,21 @@
 
 #include "support/environment.hpp"
 #include "support/interleave.hpp"
+#include "support/post_office.hpp"
 
 using interleave::check;
+using interleave::post_office;
 using interleave::tracked;
 using wire::detail::basic_inbox;
-using wire::detail::basic_resume_request;
+using wire::detail::basic_request;
 using wire::detail::inbox_node;
+using request_kind = wire::detail::request;
 
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
 // ---- the cast
-
-/// Where an owner sleeps: a poller with an eventfd. After destroy() nobody may be inside notify().
-class sleeping_place {
-public:
-    void poll() { alarm_.wait(); }
-    void notify() {
-        check(exists_.get(), "the poller that is notified exists");
-        alarm_.signal();
-        check(exists_.get(), "the poller that was notified exists");
-    }
-    void destroy() { exists_.retire(); }
-
-private:
-    interleave::event alarm_;
-    tracked<bool> exists_{true};
-};
 
 struct letter : inbox_node {
     letter() : inbox_node(nullptr) {}
@@ -47,58 +34,6 @@ struct letter : inbox_node {
     tracked<bool> written{false};
     bool opened = false;
     bool refused = false;
-};
-
-/// What producers and owner share, and how they use it.
-template <class Inbox, bool PaysFirst = false>
-struct post_office {
-    Inbox inbox;
-    sleeping_place first, second;
-    tracked<sleeping_place*> sleeps_in{&first};
-
-    // As shared_state::post().
-    bool post(inbox_node& node) {
-        using outcome = typename Inbox::push_result;
-        const outcome o = inbox.push(node);
-        if (o == outcome::owner_sleeps) {
-            if (PaysFirst) inbox.paid();
-            sleeps_in.get()->notify();
-            if (!PaysFirst) inbox.paid();
-        }
-        return o != outcome::closed;
-    }
-
-    // As scheduler::run() and block(), for as long as `wanted`.
-    template <class Condition, class Open>
-    void serve_while(Condition wanted, Open open) {
-        while (wanted()) {
-            if (inbox.any()) {
-                open(inbox.take_all());
-            } else if (inbox.try_sleep()) {
-                sleeps_in.get()->poll();
-                open(inbox.wake_up());
-            }
-        }
-    }
-
-    // As scheduler::attach(), after which the old poller is destroyed.
-    void move() {
-        inbox.settle();
-        sleeps_in.get()->destroy();
-        sleeps_in.set(&second);
-    }
-
-    // As ~runtime(): closes when nothing is left to open. Or, with no time for that, as
-    // ~scheduler(), which then gets the rest.
-    template <class Open>
-    void end(Open open, bool in_time = true) {
-        if (in_time)
-            while (!inbox.try_close()) open(inbox.take_all());
-        else
-            open(inbox.close());
-        inbox.settle();
-        sleeps_in.get()->destroy();
-    }
 };
 
 /// How many letters the owner opens before it changes its poller and before it ends.
@@ -234,17 +169,18 @@ namespace {
 template <class Sync, class Office>
 struct request_desk {
     Office office;
-    basic_resume_request<Sync> request{nullptr};
+    basic_request<Sync> request{nullptr};
 
     // As remote::resume().
     bool resume(std::uint64_t id) {
-        return request.ask(id) ? office.post(request) : !office.inbox.is_closed();
+        return request.ask(id, request_kind::wake) ? office.post(request)
+                                                   : !office.inbox.is_closed();
     }
 
     template <class Condition, class Resumed>
     void serve_while(Condition wanted, Resumed resumed) {
         office.serve_while(wanted, [&](inbox_node* n) {
-            if (n) resumed(request.take());
+            if (n) resumed(request.take().id);
         });
     }
 };

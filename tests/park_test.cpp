@@ -6,6 +6,7 @@
 #include <wire/detail/park.hpp>
 #include <wire/runtime.hpp>
 #include "support/diagnostics.hpp"
+#include "support/fifo.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
 
@@ -36,7 +37,7 @@ struct doorbell {
 
 }  // namespace
 
-TEST_CASE("park: a wake that comes first wins over a cancel of the same turn") {
+TEST_CASE("park: a wake that comes first wins over a cancel of the same turn" * fifo) {
     on_wire([](sim&) {
         doorbell bell;
         int first = -1, second = -1;
@@ -53,7 +54,7 @@ TEST_CASE("park: a wake that comes first wins over a cancel of the same turn") {
     });
 }
 
-TEST_CASE("park: after a cancel nothing can be handed over, the next in the queue gets it") {
+TEST_CASE("park: after a cancel nothing can be handed over, the next in the queue gets it" * fifo) {
     on_wire([](sim&) {
         doorbell bell;
         int first = -1, second = -1;
@@ -70,7 +71,7 @@ TEST_CASE("park: after a cancel nothing can be handed over, the next in the queu
     });
 }
 
-TEST_CASE("park: a wake that comes first wins over the deadline of the same turn") {
+TEST_CASE("park: a wake that comes first wins over the deadline of the same turn" * fifo) {
     // stop() ends the run between the wake and the turn of the woken wire, so that run_once()
     // serves the timers in between.
     sim s;
@@ -123,7 +124,7 @@ TEST_CASE("park: a deadline that comes first wins over a cancel and a wake of th
     });
 }
 
-TEST_CASE("park: a wire that leaves by cancel or deadline is out of every queue") {
+TEST_CASE("park: a wire that leaves by cancel or deadline is out of every queue" * fifo) {
     // libwire left nodes of dead stacks linked (B13).
     on_wire([](sim&) {
         doorbell bell;
@@ -138,7 +139,7 @@ TEST_CASE("park: a wire that leaves by cancel or deadline is out of every queue"
     });
 }
 
-TEST_CASE("park: a wire that waits for two things is woken by one, and the other is told") {
+TEST_CASE("park: a wire that waits for two things is woken by one, and the other is told" * fifo) {
     on_wire([](sim&) {
         doorbell left, right;
         int woken = 0;
@@ -159,7 +160,7 @@ TEST_CASE("park: a wire that waits for two things is woken by one, and the other
     });
 }
 
-TEST_CASE("park: waiters are woken in the order in which they came, or all at once") {
+TEST_CASE("park: waiters are woken in the order in which they came, or all at once" * fifo) {
     on_wire([](sim&) {
         doorbell bell;
         trace log;

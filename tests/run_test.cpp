@@ -155,20 +155,6 @@ TEST_CASE("run: with threads it returns the first code that is not 0, the caller
     CHECK(run_with_codes(0, 0) == 0);
 }
 
-TEST_CASE("run: with threads an exception in one of them gives 1, and the others go on") {
-    const caught_diagnostics said;
-    const auto self = std::this_thread::get_id();
-    std::atomic<int> ended{0};
-    const auto main_once = [&] {
-        if (std::this_thread::get_id() != self) throw std::runtime_error("no such thread");
-        CHECK(sleep(shortly()));
-        ++ended;
-    };
-    CHECK(run(main_once, {.threads = 2}) == 1);
-    CHECK(ended == 1);
-    CHECK(said.has(diagnostic::failure, "no such thread"));
-}
-
 TEST_CASE("run: if one of the threads has no kernel object, none calls main") {
     const caught_diagnostics said;
     std::atomic<int> ran{0};

@@ -11,6 +11,7 @@
 #include "support/count_malloc.hpp"
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
+#include "support/fifo.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
 
@@ -79,7 +80,7 @@ TEST_CASE("scope: without wires it is what its body returns") {
     });
 }
 
-TEST_CASE("scope: a failed result of a wire cancels the others and is reported") {
+TEST_CASE("scope: a failed result of a wire cancels the others and is reported" * fifo) {
     trace log;
     on_wire([&](sim& s) {
         const auto r = with_scope(never, [&](scope& sc) {
@@ -120,7 +121,7 @@ TEST_CASE("scope: an exception of a wire cancels the others and is rethrown") {
     CHECK(log == trace{"sibling", "caller"});
 }
 
-TEST_CASE("scope: the first failure counts, and a later exception is not silent") {
+TEST_CASE("scope: the first failure counts, and a later exception is not silent" * fifo) {
     const caught_diagnostics said;
     on_wire([](sim&) {
         const auto r = with_scope(never, [](scope& sc) {

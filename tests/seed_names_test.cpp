@@ -14,6 +14,7 @@
 #include <wire/fault_report.hpp>
 #include <wire/stack.hpp>
 #include <wire/wire.hpp>
+#include <wire/wire_pool.hpp>
 
 namespace {
 
@@ -63,12 +64,22 @@ const std::map<std::string, names> ours = {
      {MEMBER(wire::handle<int>, join, wire::never), MEMBER(wire::handle<int>, finished),
       MEMBER(wire::handle<int>, detach)}},
     {"W14", {VALUE(wire::diagnostic::trace), CALL(wire::set_diagnostics_handler, nullptr)}},
+    {"W15",
+     {MEMBER(wire::runtime, wires), MEMBER(wire::runtime, dump, 2),
+      VALUE(wire::run_options::dump_on_quit)}},
     {"W16",
      {MEMBER(wire::stack_cache, acquire), MEMBER(wire::stack_cache, release, wire::stack()),
       MEMBER(wire::stack_cache, trim, std::size_t{}), TYPE(wire::stack_options),
-      VALUE(wire::spawn_options::stack)}},
+      VALUE(wire::stack_options::memory), VALUE(wire::spawn_options::stack),
+      CALL(wire::high_water, wire::stack()), CALL(wire::this_wire::high_water)}},
     {"W17", {CALL(wire::install_fault_report), VALUE(wire::run_options::fault_report)}},
-    {"W19", {CALL(wire::go, work())}},
+    {"W18",
+     {TYPE(wire::wire_pool), TYPE(wire::wire_pool_options), MEMBER(wire::wire_pool, wires_max),
+      MEMBER(wire::wire_pool, available)}},
+    {"W19", {MEMBER(wire::wire_pool, try_go, work()), MEMBER(wire::wire_pool, try_spawn, work())}},
+    {"W20",
+     {MEMBER(wire::wire_pool, go, wire::never, work()),
+      MEMBER(wire::wire_pool, spawn, wire::never, work())}},
     {"W21",
      {TYPE(wire::wait), MEMBER(wire::wait, reset), MEMBER(wire::wait, stop), TYPE(wire::wait_list),
       MEMBER(wire::wait_list, chain, std::declval<wire::wait&>()),
@@ -109,6 +120,12 @@ const std::map<std::string, names> ours = {
     {"W38b", {MEMBER(wire::remote, resume, wire::wire_ref())}},
     {"W38d", {TYPE(wire::io::signals)}},
     {"W38g", {CALL(wire::sleep, wire::never)}},
+    {"W40",
+     {TYPE(wire::mutex), MEMBER(wire::mutex, lock), MEMBER(wire::mutex, unlock),
+      MEMBER(wire::mutex, wait_clear, wire::never)}},
+    {"W41",
+     {TYPE(wire::semaphore), MEMBER(wire::semaphore, acquire, wire::never),
+      MEMBER(wire::semaphore, release)}},
     {"W44", {TYPE(wire::detail::list<wire::detail::link>)}},
     {"R13", {TYPE(wire::io::signals)}},
 };
@@ -118,9 +135,17 @@ const names beyond = {
     TYPE(wire::cancel_scope),
     TYPE(wire::deadline),
     TYPE(wire::remote),
+    MEMBER(wire::remote, call, wire::never, work()),
+    MEMBER(wire::remote, cancel, wire::wire_ref()),
+    TYPE(wire::io::dump_on_quit),
     MEMBER(wire::io::listener, accept, wire::never),
     TYPE(wire::io::signals),
     VALUE(wire::run_options::threads),
+    TYPE(wire::shared_mutex),
+    TYPE(wire::condition_variable),
+    TYPE(wire::wait_group),
+    TYPE(wire::once),
+    TYPE(wire::barrier),
 };
 
 // ---- the document

@@ -18,6 +18,7 @@
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
 #include "support/environment.hpp"
+#include "support/fifo.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
 
@@ -100,7 +101,7 @@ TEST_CASE("spawn: join rethrows what the wire threw") {
     });
 }
 
-TEST_CASE("spawn: callable, arguments and result are destroyed, each once") {
+TEST_CASE("spawn: callable, arguments and result are destroyed, each once" * fifo) {
     counted::alive = 0;
     on_wire([] {
         auto h = spawn([c = counted()](counted) { return counted(); }, counted());
@@ -163,7 +164,8 @@ TEST_CASE("join: a wire that has ended is joined without waiting, also from outs
     CHECK(*h.join() == 8);
 }
 
-TEST_CASE("join: the joiner becomes ready when the wire ends, after those that were ready before") {
+TEST_CASE("join: the joiner becomes ready when the wire ends, after those that were ready before" *
+          fifo) {
     runtime rt;
     trace log;
     rt.go([&] {
@@ -267,7 +269,7 @@ TEST_CASE("handle: an exception that nobody joins is reported when the handle go
     CHECK(said.has(diagnostic::failure, "lost"));
 }
 
-TEST_CASE("handle: a detached wire runs on without it") {
+TEST_CASE("handle: a detached wire runs on without it" * fifo) {
     trace log;
     on_wire([&] {
         auto h = spawn([&] {
@@ -450,7 +452,7 @@ TEST_CASE("spawn: stack sizes are rounded up to powers of two of at least 16 KiB
     });
 }
 
-TEST_CASE("spawn: when memory runs out while room is made, nothing is lost") {
+TEST_CASE("spawn: when memory runs out while room is made, nothing is lost" * fifo) {
     WIRE_LEAVE_OUT_IF(!counts_allocations(), "a sanitizer or valgrind has the heap");
     // Whichever allocation fails on the way: the wire is started or std::bad_alloc is thrown, and
     // the rest works on.

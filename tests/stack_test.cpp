@@ -344,3 +344,168 @@ TEST_CASE("stack: the end of a cache unmaps its stacks, and others may use the a
     std::memset(p, 1, 4 * page);
     ::munmap(p, 4 * page);
 }
+
+// ---- memory of the caller
+
+namespace {
+
+constexpr std::size_t small = 16 * 1024;
+constexpr std::size_t canary = 64;
+alignas(cache_line) std::byte static_memory[4 * small];
+
+}  // namespace
+
+TEST_CASE(
+    "stack memory: stacks are cut from it, lowest first, side by side, and nothing is mapped") {
+    const failing_call mapping("mmap", ENOMEM);
+    stack_cache cache({.size = small, .memory = static_memory});
+    CHECK(cache.has_canaries());
+    CHECK(cache.guard() == 0);
+    for (std::size_t i = 0; i < 4; ++i) {
+        const stack s = cache.acquire();
+        CHECK(s.base == static_memory + i * small);
+        CHECK(s.top == s.base + small);
+        CHECK(cache.total() == i + 1);
+    }
+    CHECK(mapping.calls() == 0);
+}
+
+TEST_CASE("stack memory: when it is used up, the error is ENOMEM and says how many stacks fit") {
+    stack_cache cache({.size = small, .memory = static_memory});
+    std::vector<stack> held = acquire(cache, 4);
+    try {
+        static_cast<void>(cache.acquire());
+        CHECK(false);
+    } catch (const std::system_error& e) {
+        CHECK(e.code() == std::error_code(ENOMEM, std::system_category()));
+        CHECK(contains(e.what(), "room for 4 stacks of 16384 bytes"));
+    }
+    cache.release(held[2]);
+    CHECK(cache.acquire().base == held[2].base);
+    CHECK_FALSE(complaint(cache).empty());
+}
+
+TEST_CASE("stack memory: with 63 bytes more any alignment will do") {
+    std::vector<std::byte> memory(3 * small + 2 * cache_line);
+    for (const std::size_t skipped : {0u, 1u, 8u, 63u}) {
+        CAPTURE(skipped);
+        const auto part = std::span(memory).subspan(skipped, 3 * small + cache_line - 1);
+        stack_cache cache({.size = small, .memory = part});
+        for (const stack& s : acquire(cache, 3)) {
+            CHECK(s.base >= part.data());
+            CHECK(s.top <= part.data() + part.size());
+            CHECK(reinterpret_cast<std::uintptr_t>(s.base) % cache_line == 0);
+        }
+        CHECK(contains(complaint(cache), "room for 3 stacks"));
+    }
+}
+
+TEST_CASE("stack memory: sizes are rounded up to cache lines") {
+    stack_cache cache({.size = small + 1, .memory = static_memory});
+    CHECK(cache.size() == small + cache_line);
+    CHECK(acquire(cache, 3)[1].base == static_memory + cache.size());
+    CHECK(contains(complaint(cache), "room for 3 stacks of 16448 bytes"));
+}
+
+TEST_CASE("stack memory: too little for one stack is an error of the first acquire") {
+    for (const std::size_t bytes : {std::size_t{1}, small - 1}) {
+        stack_cache cache({.size = small, .memory = std::span(static_memory).first(bytes)});
+        CHECK(contains(complaint(cache), "room for 0 stacks"));
+    }
+    CHECK(dies([] { stack_cache cache({.size = small - 1, .memory = static_memory}); },
+               "a stack is 16 KiB at least"));
+}
+
+TEST_CASE("stack memory: every byte of the canary counts, and none above it") {
+    stack_cache cache({.size = small, .memory = static_memory});
+    const stack s = cache.acquire();
+    CHECK(cache.intact(s));
+    for (std::size_t i = 0; i < canary; ++i) {
+        const std::byte before = s.base[i];
+        s.base[i] ^= std::byte{1};
+        CHECK_FALSE(cache.intact(s));
+        s.base[i] = before;
+    }
+    std::memset(s.base + canary, 1, small - canary);
+    CHECK(cache.intact(s));
+    std::memset(s.base, 0, canary);
+    CHECK_FALSE(cache.intact(s));
+    stack_cache mapped({});
+    CHECK(mapped.intact(mapped.acquire()));
+}
+
+TEST_CASE("stack memory: trim leaves it alone") {
+    stack_cache cache({.size = small, .warm_max = 0, .memory = static_memory});
+    const stack s = cache.acquire();
+    std::memset(s.base + canary, 1, small - canary);
+    cache.release(s);
+    CHECK(cache.trim(100) == 0);
+    CHECK(s.base[canary] == std::byte{1});
+    CHECK(cache.intact(s));
+}
+
+// ---- high water
+
+TEST_CASE("high water: a fresh stack has none, then it is the depth of the lowest byte used") {
+    stack_cache cache({});
+    const stack s = cache.acquire();
+    CHECK(high_water(s) == 0);
+    for (const std::size_t depth : {8u, 64u, 4096u, 10'000u, 60'000u}) {
+        *(s.top - depth) = std::byte{1};
+        CHECK(high_water(s) == depth);
+    }
+    *s.base = std::byte{1};
+    CHECK(high_water(s) == static_cast<std::size_t>(s.top - s.base));
+}
+
+TEST_CASE("high water: looking at it takes no memory") {
+    WIRE_LEAVE_OUT_IF(under_asan || under_tsan || under_valgrind(),
+                      "tools have memory of their own");
+    stack_cache cache({});
+    const stack s = cache.acquire();
+    *(s.top - 8) = std::byte{1};
+    const auto resident = [] {
+        std::ifstream statm("/proc/self/statm");
+        std::size_t all = 0, pages = 0;
+        statm >> all >> pages;
+        return pages;
+    };
+    static_cast<void>(resident());
+    const auto before = resident();
+    for (int i = 0; i < 1000; ++i) CHECK(high_water(s) == 8);
+    CHECK(resident() <= before + 8);
+}
+
+TEST_CASE("high water: it stays when a stack is used again, until trim") {
+    stack_cache cache({.warm_max = 0});
+    const stack s = cache.acquire();
+    *(s.top - 10'000) = std::byte{1};
+    cache.release(s);
+    CHECK(high_water(cache.acquire()) == 10'000);
+    cache.release(s);
+    CHECK(cache.trim(1) == 1);
+    CHECK(high_water(s) == 0);
+}
+
+TEST_CASE("high water: in the caller's memory the canary is not counted unless it is damaged") {
+    std::memset(static_memory, 0, sizeof static_memory);
+    stack_cache cache({.size = small, .memory = static_memory});
+    const stack s = cache.acquire();
+    CHECK(high_water(s) == 0);
+    *(s.base + canary) = std::byte{1};
+    CHECK(high_water(s) == small - canary);
+    *(s.base + 8) = std::byte{1};
+    CHECK(high_water(s) == small);
+}
+
+// ---- large stacks
+
+TEST_CASE("stack: a stack of 1 GiB takes no more address space than it needs") {
+    WIRE_LEAVE_OUT_IF(under_asan || under_tsan || under_valgrind(), "address space is scarce");
+    stack_cache cache({.size = stack_size_max});
+    const stack s = cache.acquire();
+    CHECK(cache.total() == 1);
+    touch(s.base);
+    CHECK(dies_by(
+        SIGSEGV, [&] { touch(s.base - 1); }, ""));
+}

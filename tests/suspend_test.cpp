@@ -7,6 +7,7 @@
 
 #include <wire/runtime.hpp>
 #include "support/dies.hpp"
+#include "support/fifo.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
 
@@ -14,7 +15,7 @@ using namespace wire;
 using namespace wire::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("suspend: lasts until resume") {
+TEST_CASE("suspend: lasts until resume" * fifo) {
     runtime rt;
     trace log;
     wire_ref a;
@@ -65,7 +66,7 @@ TEST_CASE("suspend: a resume while the wire waits for something else is remember
     CHECK(s.rt.run());
 }
 
-TEST_CASE("suspend: a resume of a wire that is already ready again is remembered") {
+TEST_CASE("suspend: a resume of a wire that is already ready again is remembered" * fifo) {
     sim s;
     wire_ref a;
     s.rt.go([&] {
@@ -91,7 +92,7 @@ TEST_CASE("suspend: fails with ETIMEDOUT at its deadline") {
     CHECK(s.rt.run());
 }
 
-TEST_CASE("suspend: a resume wins over the deadline that passes in the same turn") {
+TEST_CASE("suspend: a resume wins over the deadline that passes in the same turn" * fifo) {
     sim s;
     wire_ref a;
     s.rt.go([&] {
@@ -111,7 +112,7 @@ TEST_CASE("suspend: a resume wins over the deadline that passes in the same turn
     CHECK(s.ms() == 10);
 }
 
-TEST_CASE("resume: says false once the wire has ended") {
+TEST_CASE("resume: says false once the wire has ended" * fifo) {
     runtime rt;
     wire_ref a;
     rt.go([&] { a = this_wire::ref(); });
@@ -119,7 +120,7 @@ TEST_CASE("resume: says false once the wire has ended") {
     CHECK(rt.run());
 }
 
-TEST_CASE("resume: says false also when the wire has ended and its handle still lives") {
+TEST_CASE("resume: says false also when the wire has ended and its handle still lives" * fifo) {
     runtime rt;
     rt.go([] {
         auto h = spawn([] {});
@@ -133,7 +134,7 @@ TEST_CASE("resume: says false also when the wire has ended and its handle still 
     CHECK(rt.run());
 }
 
-TEST_CASE("resume: does not reach another wire that has taken over the stack") {
+TEST_CASE("resume: does not reach another wire that has taken over the stack" * fifo) {
     runtime rt;
     rt.go([] {
         const char* first = nullptr;
@@ -194,7 +195,7 @@ TEST_CASE("resume: of a wire that never ran yet is remembered") {
     CHECK(log == trace{"did not wait"});
 }
 
-TEST_CASE("resume: many wires that suspend in turn are all woken, in order") {
+TEST_CASE("resume: many wires that suspend in turn are all woken, in order" * fifo) {
     runtime rt;
     trace log;
     std::vector<wire_ref> waiting;

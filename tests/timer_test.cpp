@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <wire/runtime.hpp>
+#include "support/fifo.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
 #include "timer_wheel.hpp"
@@ -295,7 +296,7 @@ TEST_CASE("sleep: wires wake in the order of their deadlines, at exactly those t
     CHECK(s.clock.sleeps == 3);
 }
 
-TEST_CASE("sleep: wires of equal deadline wake in the order in which they went to sleep") {
+TEST_CASE("sleep: wires of equal deadline wake in the order in which they went to sleep" * fifo) {
     sim s;
     trace log;
     const deadline until = deadline::at_ns(s.clock.now() + 5'000'000);
@@ -309,7 +310,7 @@ TEST_CASE("sleep: wires of equal deadline wake in the order in which they went t
     CHECK(log == trace{"woke0", "woke1", "woke2", "woke3", "woke4"});
 }
 
-TEST_CASE("sleep: a deadline that has passed still lets the others run first") {
+TEST_CASE("sleep: a deadline that has passed still lets the others run first" * fifo) {
     sim s;
     trace log;
     s.rt.go([&] {

@@ -13,6 +13,7 @@
 #include "support/count_malloc.hpp"
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
+#include "support/fifo.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
 
@@ -58,7 +59,7 @@ TEST_CASE("wait: wake says whether it acted") {
     });
 }
 
-TEST_CASE("wait: a wire that waits is made ready once, last in the queue") {
+TEST_CASE("wait: a wire that waits is made ready once, last in the queue" * fifo) {
     trace log;
     on_wire([&](sim&) {
         wire::wait w;
@@ -92,7 +93,7 @@ TEST_CASE("wait: ends at its deadline, and when it is cancelled") {
     });
 }
 
-TEST_CASE("wait: a wake in the turn of the deadline wins") {
+TEST_CASE("wait: a wake in the turn of the deadline wins" * fifo) {
     on_wire([](sim& s) {
         wire::wait w;
         go([&] {
@@ -125,7 +126,28 @@ TEST_CASE("wait_list: the first in the order of chaining is returned, and others
     });
 }
 
-TEST_CASE("wait_list: wake-ups between two waits are kept") {
+TEST_CASE("wait_list: the one that is left is found when the latest is reset or gone") {
+    on_wire([](sim&) {
+        wire::wait a;
+        wait_list list;
+        list.chain(a);
+        {
+            wire::wait b, c;
+            list.chain(b);
+            list.chain(c);
+            CHECK(a.wake());
+            CHECK(b.wake());
+            b.reset();
+            CHECK(list.await().value() == &a);
+            CHECK(c.wake());
+        }
+        CHECK(list.await().value() == &a);
+        a.reset();
+        CHECK(list.await(within(1ms)).code() == ETIMEDOUT);
+    });
+}
+
+TEST_CASE("wait_list: wake-ups between two waits are kept" * fifo) {
     trace log;
     on_wire([&](sim&) {
         wire::wait a, b;
@@ -350,7 +372,7 @@ TEST_CASE("semaphore_wait: holds the permit that triggered it until somebody tak
     });
 }
 
-TEST_CASE("semaphore_wait: queues with wires, first come, first served") {
+TEST_CASE("semaphore_wait: queues with wires, first come, first served" * fifo) {
     trace log;
     on_wire([&](sim&) {
         semaphore s(0);

@@ -94,7 +94,7 @@ need "${build_packages[@]}" python3 doctest-dev netcat-openbsd \
 
 tested debug "" unit interleave e2e headers tidy
 if [ $all = yes ]; then
-    stage tests test-debug-long suites test-debug-long debug stress packaging planted
+    stage tests test-debug-long suites test-debug-long debug seeds stress packaging planted
     stage tests valgrind suites valgrind debug unit -- --setup valgrind
     tested release "--buildtype=release" unit interleave stress e2e
     CC=clang-16 CXX=clang++-16 tested clang "" unit interleave e2e headers

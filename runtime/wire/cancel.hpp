@@ -18,8 +18,8 @@ struct cancel_node : link {
 
     cancel_node* parent = nullptr;  // nullptr: the runtime itself
     list<cancel_node> children;     // scopes opened inside, by this wire or by wires of this scope
-    fiber* owner = nullptr;
-    bool shield = false;  // cancellation of the parent stops here
+    fiber* owner = nullptr;         // nullptr: not of a wire but of a pool of them
+    bool shield = false;            // cancellation of the parent stops here
     bool cancelled = false;
 
     /// Cancels this node and all below it that no shield protects, and wakes their parked wires.

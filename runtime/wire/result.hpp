@@ -30,6 +30,7 @@ namespace detail {
 ///     EBADF       the stream, listener or descriptor is closed, or was closed meanwhile
 ///     ENODATA     the peer sent no more although read_exactly() or read_at_least() wanted more
 ///     EDEADLK     run(): wires wait that nothing can wake
+///     EPIPE       remote::call(): the runtime is gone
 ///     EINVAL, ENAMETOOLONG   an address that is none
 ///
 /// A peer that is gone is EPIPE or ECONNRESET, as the system says. EINTR and EAGAIN never come.

@@ -14,14 +14,17 @@
 #include <wire/spawn.hpp>
 #include <wire/stack.hpp>
 #include <wire/this_wire.hpp>
+#include <wire/wires.hpp>
 
 namespace wire {
 
 /// What a runtime is made of.
 struct runtime_options {
-    stack_options stack = {};  ///< the stacks of wires that ask for no size of their own
+    stack_options stack = {};  ///< of wires that ask for no size; with `memory`, of all wires
     std::size_t wires = 64;    ///< room for so many wires is made at once; more is made on demand
-    std::uint64_t seed = 0;    ///< not 0: ready wires run in an order drawn from it, for tests
+    /// Not 0: ready wires run in an order that is drawn from it, always the same for one seed. For
+    /// tests. 0: WIRE_SEED of the environment; 0 there or none: first in, first out.
+    std::uint64_t seed = 0;
     /// How long the destructor waits for cancelled wires to end; zero: it gives them one turn.
     std::chrono::nanoseconds drain = std::chrono::seconds(5);
 };
@@ -106,6 +109,21 @@ public:
     /// Wires that have been started and have not ended; without those that are on their way from
     /// other threads. On the runtime's own thread.
     [[nodiscard]] std::size_t size() const noexcept;
+
+    /// All wires with what each is doing: `for (const wire_info& w : rt.wires())`. Allocates
+    /// nothing. On the runtime's own thread, in a wire or outside (asserted).
+    [[nodiscard]] wire_range wires() const noexcept;
+
+    /// Prints a line about this thread and one for each wire to a descriptor, such as 2:
+    ///
+    ///     thread 4711: 2 wires
+    ///       wire 1 "main" waits for a readable descriptor for 12.345 ms
+    ///       wire 7 "echo" is ready
+    ///
+    /// Allocates nothing, and needs about 3 KB of stack. Blocks the thread while the descriptor
+    /// does; what cannot be written is left out. On the runtime's own thread (asserted). (To get it
+    /// from a program that runs, see io::dump_on_quit.)
+    void dump(int fd) const noexcept;
 
     /// Sleeps in `p` from now on (nullptr: on a futex). `p` must outlive its use; whoever takes it
     /// away first sees to it that no wire waits in it. On the runtime's own thread, not in run().

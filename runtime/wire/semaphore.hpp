@@ -7,6 +7,10 @@
 
 namespace wire {
 
+namespace detail {
+struct bounded_pool;
+}
+
 /// Permits, handed out in the order of asking. A permit that is released goes straight to the wire
 /// that has waited longest: nobody who comes later gets it. For the wires of one runtime; nothing
 /// here allocates.
@@ -35,6 +39,8 @@ public:
 
 private:
     friend class semaphore_wait;
+    friend struct detail::bounded_pool;
+    int acquire_for(const char* what, deadline until) noexcept;
     // Invariant: if a permit is free, nobody waits.
     detail::list<detail::waiter> waiting_;
     std::size_t free_;

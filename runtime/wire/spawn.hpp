@@ -20,20 +20,32 @@ namespace wire {
 /// How a wire is started.
 struct spawn_options {
     std::string_view name = {};  ///< copied; the first 31 characters count
-    std::size_t stack = 0;       ///< bytes, rounded up to a power of two; 0: the runtime's default
+    /// Bytes of its stack, at most 1 GiB (asserted); 0: the runtime's default. Rounded up to a
+    /// power of two of 16 KiB at least. Each such size is a class of its own, whose stacks are
+    /// mapped when first needed, with the guard of runtime_options::stack, and used again by later
+    /// wires of that class. What lies on a stack from the first is part of it: about 500 bytes of
+    /// the runtime's, the callable and its arguments.
+    ///
+    /// In a runtime whose stacks lie in the caller's memory all have one size: whoever asks for
+    /// more gets std::system_error ENOMEM.
+    std::size_t stack = 0;
 };
 
 namespace detail {
 
+struct bounded_pool;
 struct fiber;
 class scheduler;
 struct wire_group;
 
-/// Where a wire is started: on a runtime, and in a scope of it or in none.
+/// Where a wire is started: on a runtime; in a scope of it, or in a wire_pool with a permit of
+/// that, or in neither.
 struct origin {
-    origin(scheduler& s, wire_group* g = nullptr) noexcept : where(s), group(g) {}
+    origin(scheduler& s, wire_group* g = nullptr, bounded_pool* p = nullptr) noexcept
+        : where(s), group(g), pool(p) {}
     scheduler& where;
     wire_group* group;
+    bounded_pool* pool;
 };
 
 /// What the runtime needs to know of a callable that will live at the top of its wire's stack.
@@ -74,6 +86,11 @@ public:
 
     static void drop_result(void* at) noexcept {
         if constexpr (!std::is_void_v<R>) std::destroy_at(&static_cast<task*>(at)->value_);
+    }
+
+    /// Destroys a callable that was not run.
+    static void drop_callable(void* at) noexcept {
+        std::destroy_at(&static_cast<task*>(at)->bound_);
     }
 
     auto& value() noexcept { return value_; }

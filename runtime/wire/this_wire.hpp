@@ -1,6 +1,7 @@
 // What a wire does with itself: give way, sleep, wait to be resumed, ask who it is.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -31,7 +32,7 @@ private:
     friend class detail::scheduler;
     friend class remote;
     detail::shared_state* owner_ = nullptr;  // compared, never followed
-    detail::fiber* wire_ = nullptr;          // for its own thread
+    detail::fiber* wire_ = nullptr;          // for its own thread; nullptr: ask the slot there, too
     detail::wire_slot* slot_ = nullptr;      // for others
     std::uint64_t id_ = 0;
 };
@@ -71,6 +72,9 @@ namespace this_wire {
 [[nodiscard]] WIRE_API void*& slot() noexcept;
 /// A reference to the running wire: what it gives to those who are to resume it.
 [[nodiscard]] WIRE_API wire_ref ref() noexcept;
+/// wire::high_water() of its stack: how many bytes of that were ever used, by it or by a wire that
+/// had the stack before. See <wire/stack.hpp>.
+[[nodiscard]] WIRE_API std::size_t high_water() noexcept;
 
 }  // namespace this_wire
 }  // namespace wire

@@ -119,11 +119,13 @@ public:
 
 private:
     friend class wait;
-    void count(int change) noexcept;
+    void count(wait& w, int change) noexcept;
+    wait& first() noexcept;
 
     detail::list<wait> waits_;
     std::size_t triggered_ = 0;
-    detail::waiter* sleeper_ = nullptr;
+    wait* latest_ = nullptr;  // the one that was triggered last, if it is still in the list
+    detail::fiber* sleeper_ = nullptr;
 };
 
 namespace detail {

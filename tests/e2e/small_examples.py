@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""ping_pong, timeouts, many_wires and echo_minimal print and do what they promise."""
+"""ping_pong, timeouts, million and echo_minimal print and do what they promise."""
 
 import ctypes
 import fcntl
 import os
 import pathlib
+import re
 import socket
 import struct
 import subprocess
@@ -45,13 +46,29 @@ class SmallExamples(unittest.TestCase):
         self.assertEqual(output_of("ping_pong"), (0, lines + "5 rounds\n", ""))
         self.assertEqual(output_of("ping_pong", "1"), (0, "ping 1\npong 1\n1 rounds\n", ""))
 
-    def test_many_wires(self):
-        code, out, err = output_of("many_wires", "2000")
-        self.assertEqual((code, err), (0, ""))
-        self.assertRegex(out, r"^2000 wires wait, \d+ bytes each\nall have ended\n$")
+    def test_million(self):
+        for args in (["2000"], ["protect", "2000"]):
+            with self.subTest(args=args):
+                code, out, err = output_of("million", *args)
+                self.assertEqual((code, err), (0, ""))
+                self.assertRegex(out, r"^2000 wires wait, \d+ bytes each\n"
+                                 r"started in [\d.]+ us each, [\d.]+ times what touching a page "
+                                 r"of each stack takes\n"
+                                 r"woken once, in [\d.]+ us each\nall have ended\n$")
+
+    def test_million_names_the_limit_that_it_meets(self):
+        limit = int(pathlib.Path("/proc/sys/vm/max_map_count").read_text(encoding="ascii"))
+        if limit > 200_000:
+            self.skipTest("vm.max_map_count is far away")
+        code, out, err = output_of("million", "protect", str(limit))
+        self.assertEqual((code, out), (1, ""))
+        found = re.fullmatch(r"million: mprotect for a wire's stack failed with (\d+) stacks in "
+                             r"place; raise vm\.max_map_count .*: Cannot allocate memory\n", err)
+        self.assertTrue(found, err)
+        self.assertGreater(int(found[1]), 0.9 * limit / 2)
 
     def test_numbers_that_make_no_sense_are_refused_with_one_sentence(self):
-        for name in ("ping_pong", "many_wires"):
+        for name in ("ping_pong", "million"):
             for args in (["0"], ["-1"], ["x"], ["7x"], [""], ["9" * 30], ["1", "2"]):
                 with self.subTest(name=name, args=args):
                     code, out, err = output_of(name, *args)
@@ -59,7 +76,7 @@ class SmallExamples(unittest.TestCase):
                     self.assertRegex(err, rf"^{name}: takes .* 1 to \d+\n$")
 
     def test_output_that_cannot_be_written_is_said(self):
-        for name, *args in (["ping_pong"], ["timeouts"], ["many_wires", "10"]):
+        for name, *args in (["ping_pong"], ["timeouts"], ["million", "10"]):
             with self.subTest(name=name), open("/dev/full", "w", encoding="ascii") as full:
                 done = subprocess.run([FOLDER / name, *args], stdout=full, stderr=subprocess.PIPE,
                                       text=True, timeout=PATIENCE, check=False)

@@ -1,3 +1,34 @@
 // The main() of every test binary.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+//
+// With WIRE_TEST_SEEDS=N in the environment it runs the tests N times, each time with another
+// WIRE_SEED, so with another order of ready wires, but for those that demand FIFO (fifo.hpp). What
+// fails then fails again with WIRE_SEED set to the seed that is printed.
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace {
+
+int run(int argc, char** argv) {
+    doctest::Context context(argc, argv);
+    if (std::getenv("WIRE_SEED")) context.addFilter("test-suite-exclude", "fifo");
+    const int failed = context.run();
+    if (const char* const seed = std::getenv("WIRE_SEED"); seed && failed)
+        std::fprintf(stderr, "the order of wires was that of WIRE_SEED=%s\n", seed);
+    return failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const char* const seeds = std::getenv("WIRE_TEST_SEEDS");
+    if (!seeds) return run(argc, argv);
+    for (int seed = 1; seed <= std::atoi(seeds); ++seed) {
+        ::setenv("WIRE_SEED", std::to_string(seed).c_str(), 1);
+        if (const int failed = run(argc, argv)) return failed;
+    }
+    return 0;
+}

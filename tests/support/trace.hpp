@@ -7,6 +7,11 @@
 
 namespace wire::test {
 
+/// "late" and 110 is "late110".
+inline std::string with_number(std::string text, int n) {
+    return text.append(std::to_string(n));
+}
+
 class trace : public std::vector<std::string> {
 public:
     using vector::vector;

@@ -28,7 +28,7 @@ struct waiter : link {
         if (linked()) unlink();
     }
     fiber* const who;
-    queued_wait* proxy;  // if `who` is nullptr
+    queued_wait* proxy = nullptr;  // if `who` is nullptr
 };
 
 /// Suspends the running wire until wake(), `until` or cancellation. `what` says in reports what it
@@ -42,6 +42,10 @@ WIRE_API int park(const char* what, deadline until) noexcept;
 /// park is over, or that wait is triggered or stopped: then nothing may be handed to it. Never runs
 /// the wire. Must be called on the wire's own thread.
 WIRE_API bool wake(waiter& w) noexcept;
+
+/// From now on only wake() ends the park of `w`'s wire, which waits for `what`: it has been given
+/// something that it does not hold yet. Returns false if that park is over. Never for a wait.
+bool shield_park(waiter& w, const char* what) noexcept;
 
 /// Wakes the longest-waiting wire of a queue whose park is not over; nullptr if there is none. The
 /// waiter is out of the queue then.

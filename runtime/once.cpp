@@ -1,0 +1,33 @@
+#include <wire/once.hpp>
+
+#include "scheduler.hpp"
+
+namespace wire {
+
+once::~once() {
+    WIRE_ASSERT(!runner_, "a once is destroyed while a wire runs its function");
+    WIRE_ASSERT(waiting_.empty(), "a once is destroyed while somebody waits for it");
+}
+
+int once::begin(deadline until) noexcept {
+    if (const int error = detail::check_cancelled()) return error;
+    if (done_) return 0;
+    detail::waiter me;
+    WIRE_ASSERT(runner_ != me.who,
+                "call() of a once from within its function, which would wait for itself for ever");
+    if (!runner_) {
+        runner_ = me.who;
+        return 0;
+    }
+    waiting_.push_back(me);
+    return detail::park("once", until);
+}
+
+void once::end(bool succeeded) noexcept {
+    done_ = succeeded;
+    const detail::waiter* const next = succeeded ? nullptr : detail::wake_first(waiting_);
+    runner_ = next ? next->who : nullptr;
+    if (succeeded) detail::wake_all(waiting_);
+}
+
+}  // namespace wire

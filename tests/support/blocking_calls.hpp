@@ -1,0 +1,606 @@
+// Every call that may block, each with something that it can wait for. A new one adds a line.
+//
+// A subject delivers once at a time. Whatever the outcome is, what was delivered is there exactly
+// once: received by the call, or left for the next.
+#pragma once
+
+#include <fcntl.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include <wire/barrier.hpp>
+#include <wire/condition_variable.hpp>
+#include <wire/event.hpp>
+#include <wire/join_wait.hpp>
+#include <wire/mutex.hpp>
+#include <wire/once.hpp>
+#include <wire/remote.hpp>
+#include <wire/scope.hpp>
+#include <wire/semaphore.hpp>
+#include <wire/shared_mutex.hpp>
+#include <wire/signals.hpp>
+#include <wire/wait.hpp>
+#include <wire/wait_fd.hpp>
+#include <wire/wait_group.hpp>
+#include <wire/wire_pool.hpp>
+#include <wire/wires.hpp>
+#include "io.hpp"
+
+namespace wire::test {
+
+// Something to block on, with its state.
+struct subject {
+    std::function<int(deadline)> block;  // returns 0 if it has received, and then has taken it
+    std::function<void()> deliver;       // lets one block() succeed, now or later
+    std::function<bool()> left;          // takes back what was delivered and not received
+};
+
+// Lets other wires run, in whatever order they do, until this one waits or has ended.
+inline void let_settle(const wire_ref& w) {
+    const auto runs = [&] {
+        for (const wire_info& info : wires())
+            if (info.id == w.id())
+                return info.state != wire_state::waiting && info.state != wire_state::finished;
+        return false;
+    };
+    while (runs()) yield();
+}
+
+struct blocking_call {
+    const char* name;
+    std::function<subject()> make;
+    bool wakes = true;  // deliver() wakes; otherwise the kernel does, at the next look
+};
+
+inline subject of_suspend() {
+    struct state {
+        wire_ref sleeper;
+        bool resumed = false;
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                s->sleeper = this_wire::ref();
+                if (std::exchange(s->resumed, false)) resume(s->sleeper);
+                const int code = suspend(until).code();
+                // A resume that came too late is kept for the next suspend() of that wire.
+                if (code != 0) {
+                    const shield look;
+                    s->resumed = suspend(within(0s)).has_value();
+                }
+                return code;
+            },
+            [s] { resume(s->sleeper); }, [s] { return std::exchange(s->resumed, false); }};
+}
+
+inline subject of_join() {
+    struct state {
+        event gate;
+        handle<void> worker;
+        state() { start(); }
+        ~state() { end(); }
+        void start() {
+            gate.reset();
+            worker = spawn([this] { CHECK(gate.await()); });
+        }
+        void end() {
+            const shield farewell;
+            gate.set();
+            if (worker.joinable()) CHECK(worker.join());
+        }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                const int code = s->worker.join(until).code();
+                if (code == 0) s->start();
+                return code;
+            },
+            [s] {
+                const wire_ref worker = s->worker.ref();
+                s->gate.set();
+                let_settle(worker);
+            },
+            [s] {
+                const bool there = s->worker.finished();
+                s->end();
+                s->start();
+                return there;
+            }};
+}
+
+inline subject of_event() {
+    auto e = std::make_shared<event>();
+    const auto take = [e] {
+        const bool set = e->is_set();
+        e->reset();
+        return set;
+    };
+    return {[e, take](deadline until) {
+                const int code = e->await(until).code();
+                if (code == 0) CHECK(take());
+                return code;
+            },
+            [e] { e->set(); }, take};
+}
+
+inline subject of_semaphore() {
+    auto s = std::make_shared<semaphore>(0);
+    return {[s](deadline until) { return s->acquire(until).code(); }, [s] { s->release(); },
+            [s] { return s->try_acquire(); }};
+}
+
+inline subject of_event_wait() {
+    struct state {
+        event e;
+        event_wait w{e};
+        bool take() {
+            const bool was = w.triggered();
+            e.reset();
+            w.reset();
+            return was;
+        }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                const int code = s->w.await(until).code();
+                if (code == 0) CHECK(s->take());
+                return code;
+            },
+            [s] { s->e.set(); }, [s] { return s->take(); }};
+}
+
+inline subject of_join_wait() {
+    struct state {
+        event gate;
+        handle<void> worker = spawn([this] { CHECK(gate.await()); });
+        std::unique_ptr<join_wait> w = std::make_unique<join_wait>(worker);
+        bool take() {
+            const bool was = w->triggered();
+            end();
+            gate.reset();
+            worker = spawn([this] { CHECK(gate.await()); });
+            w = std::make_unique<join_wait>(worker);
+            return was;
+        }
+        void end() {
+            const shield farewell;
+            gate.set();
+            CHECK(worker.join());
+        }
+        ~state() { end(); }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                const int code = s->w->await(until).code();
+                if (code == 0) CHECK(s->take());
+                return code;
+            },
+            [s] {
+                const wire_ref worker = s->worker.ref();
+                s->gate.set();
+                let_settle(worker);
+            },
+            [s] { return s->take(); }};
+}
+
+inline subject of_timer() {
+    auto t = std::make_shared<wire::timer>();
+    const auto take = [t] {
+        const bool was = t->triggered() || t->armed();
+        t->reset();
+        return was;
+    };
+    return {[t, take](deadline until) {
+                const int code = t->await(until).code();
+                if (code == 0) CHECK(take());
+                return code;
+            },
+            [t] { t->arm(within(0s)); }, take};
+}
+
+// Held by a helper wire, which lets go to deliver.
+template <class Mutex, class Lock>
+inline subject of_lock(Lock lock, void (*unlock)(Mutex&)) {
+    struct state {
+        Mutex m;
+        event let_go, held;
+        handle<void> holder;
+        void hold() {
+            const shield whatever_happens;
+            let_go.reset();
+            held.reset();
+            holder = spawn([this] {
+                m.lock();
+                held.set();
+                CHECK(let_go.await());
+                m.unlock();
+            });
+            CHECK(held.await());
+        }
+        void end() {
+            const shield whatever_happens;
+            let_go.set();
+            CHECK(holder.join());
+        }
+        state() { hold(); }
+        ~state() { end(); }
+    };
+    auto s = std::make_shared<state>();
+    const auto again = [s] {
+        s->end();
+        s->hold();
+    };
+    return {[s, lock, unlock, again](deadline until) {
+                const int code = lock(s->m, until);
+                if (code == 0) {
+                    unlock(s->m);
+                    again();
+                }
+                return code;
+            },
+            [s] {
+                const wire_ref holder = s->holder.ref();
+                s->let_go.set();
+                let_settle(holder);
+            },
+            [s, again] {
+                if (!s->holder.finished()) return false;
+                const bool is_free = s->m.try_lock();
+                if (is_free) s->m.unlock();
+                again();
+                return is_free;
+            }};
+}
+
+inline subject of_mutex() {
+    return of_lock<mutex>([](mutex& m, deadline d) { return m.lock(d).code(); },
+                          [](mutex& m) { m.unlock(); });
+}
+inline subject of_shared_mutex() {
+    return of_lock<shared_mutex>([](shared_mutex& m, deadline d) { return m.lock(d).code(); },
+                                 [](shared_mutex& m) { m.unlock(); });
+}
+inline subject of_shared_lock() {
+    return of_lock<shared_mutex>(
+        [](shared_mutex& m, deadline d) { return m.lock_shared(d).code(); },
+        [](shared_mutex& m) { m.unlock_shared(); });
+}
+
+// A notification is for those who wait: nothing is left if nobody does.
+inline subject of_condition_variable() {
+    struct state {
+        mutex m;
+        condition_variable changed;
+        bool notified = false;
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                std::unique_lock lock(s->m);
+                const int code = s->changed.wait(lock, until).code();
+                CHECK(lock.owns_lock());
+                if (code == 0) s->notified = false;
+                return code;
+            },
+            [s] {
+                s->notified = true;
+                s->changed.notify_one();
+            },
+            [s] { return std::exchange(s->notified, false); }};
+}
+
+inline subject of_wait_group() {
+    auto g = std::make_shared<wait_group>(1);
+    const auto wait = [g](deadline until) {
+        const int code = g->wait(until).code();
+        if (code == 0) g->add(1);
+        return code;
+    };
+    return {wait, [g] { g->done(); }, [wait] { return wait(within(0s)) == 0; }};
+}
+
+inline subject of_once() {
+    struct state {
+        std::unique_ptr<once> first = std::make_unique<once>();
+        event gate;
+        handle<void> runner;
+        void start() {
+            first = std::make_unique<once>();
+            gate.reset();
+            runner = spawn([this] { CHECK(first->call([&] { CHECK(gate.await()); })); });
+            let_settle(runner.ref());
+        }
+        void end() {
+            const shield farewell;
+            gate.set();
+            CHECK(runner.join());
+        }
+        ~state() { end(); }
+    };
+    auto s = std::make_shared<state>();
+    s->start();
+    const auto again = [s] {
+        s->end();
+        s->start();
+    };
+    return {[s, again](deadline until) {
+                const auto twice = [] { CHECK_MESSAGE(false, "run twice"); };
+                const int code = s->first->call(until, twice).code();
+                if (code == 0) again();
+                return code;
+            },
+            [s] {
+                const wire_ref runner = s->runner.ref();
+                s->gate.set();
+                let_settle(runner);
+            },
+            [s, again] {
+                const bool done = s->runner.finished();
+                again();
+                return done;
+            }};
+}
+
+// The other side arrives to deliver; if this side has given up the other is alone, and goes too.
+inline subject of_barrier() {
+    struct state {
+        barrier both{2};
+        handle<int> other;
+    };
+    auto s = std::make_shared<state>();
+    const auto other_is_alone = [s] {
+        s->other.cancel();
+        const shield farewell;
+        return s->other.join().value() == ECANCELED;
+    };
+    return {[s, other_is_alone](deadline until) {
+                const int code = s->both.arrive_and_wait(until).code();
+                if (code == 0) CHECK_FALSE(other_is_alone());
+                return code;
+            },
+            [s] {
+                s->other = spawn([s] { return s->both.arrive_and_wait().code(); });
+                let_settle(s->other.ref());
+            },
+            [s, other_is_alone] { return s->other.joinable() && other_is_alone(); }};
+}
+
+inline subject of_wait() {
+    auto w = std::make_shared<wire::wait>();
+    const auto take = [w] {
+        const bool was = w->triggered();
+        w->reset();
+        return was;
+    };
+    return {[w, take](deadline until) {
+                const int code = w->await(until).code();
+                if (code == 0) CHECK(take());
+                return code;
+            },
+            [w] { w->wake(); }, take};
+}
+
+inline subject of_wait_list() {
+    struct state {
+        wire::wait idle;
+        semaphore permits{0};
+        semaphore_wait permit{permits};
+        wait_list either;
+    };
+    auto s = std::make_shared<state>();
+    s->either.chain(s->idle);
+    s->either.chain(s->permit);
+    const auto take = [s] {
+        const bool was = s->permit.take();
+        s->permit.reset();
+        return was;
+    };
+    return {[s, take](deadline until) {
+                const auto first = s->either.await(until);
+                if (first) CHECK((*first == &s->permit && take()));
+                return first.code();
+            },
+            [s] { s->permits.release(); }, take};
+}
+
+inline subject of_bytes(bool foreign) {
+    struct state {
+        std::pair<stream, stream> ends = io::make_stream_pair().value();
+        bool take() {
+            char c;
+            return ::recv(ends.first.native_handle(), &c, 1, MSG_DONTWAIT) == 1;
+        }
+    };
+    auto s = std::make_shared<state>();
+    const auto read = [s](deadline until) {
+        std::array<std::byte, 1> to;
+        return s->ends.first.read(to, until).code();
+    };
+    const auto look = [s](deadline until) {
+        const int code = io::wait_readable(s->ends.first.native_handle(), until).code();
+        if (code == 0) CHECK(s->take());
+        return code;
+    };
+    return {foreign ? std::function<int(deadline)>(look) : read,
+            [s] { CHECK(::send(s->ends.second.native_handle(), "x", 1, 0) == 1); },
+            [s] { return s->take(); }};
+}
+
+// A pool of one, whose place a helper has until it delivers.
+inline subject of_wire_pool() {
+    struct state {
+        wire_pool pool{1};
+        event gate;
+        wire_ref holder;
+        state() { hold(); }
+        ~state() { gate.set(); }
+        void hold() {
+            gate.reset();
+            CHECK(pool.try_go([this] {
+                holder = this_wire::ref();
+                CHECK(gate.await());
+            }));
+            while (holder.id() == 0) yield();
+            let_settle(holder);
+        }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                auto started = s->pool.spawn(until, [] {});
+                if (!started) return started.code();
+                const shield farewell;
+                CHECK(started->join());
+                s->holder = {};
+                s->hold();
+                return 0;
+            },
+            [s] {
+                const wire_ref holder = s->holder;
+                s->gate.set();
+                let_settle(holder);
+            },
+            [s] {
+                if (s->pool.available() == 0) return false;
+                s->holder = {};
+                s->hold();
+                return true;
+            }};
+}
+
+// The callee waits for an event, and a caller that gives up cancels it.
+inline subject of_remote_call() {
+    struct state {
+        remote here = this_wire::remote();
+        event gate;
+        bool take() {
+            const bool was = gate.is_set();
+            gate.reset();
+            return was;
+        }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                const auto called =
+                    s->here.call(until, [s] { static_cast<void>(s->gate.await()); });
+                if (called) CHECK(s->take());
+                return called.code();
+            },
+            [s] { s->gate.set(); }, [s] { return s->take(); }};
+}
+
+inline subject of_readable_wait() {
+    struct state {
+        int fds[2];
+        std::unique_ptr<io::readable_wait> data;
+        state() {
+            CHECK(::pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0);
+            data = std::make_unique<io::readable_wait>(fds[0]);
+        }
+        ~state() {
+            data.reset();
+            ::close(fds[0]);
+            ::close(fds[1]);
+        }
+        bool take() {
+            char c;
+            const bool there = ::read(fds[0], &c, 1) == 1;
+            data->reset();
+            return there;
+        }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                const int code = s->data->await(until).code();
+                if (code == 0) CHECK(s->take());
+                return code;
+            },
+            [s] { CHECK(::write(s->fds[1], "x", 1) == 1); }, [s] { return s->take(); }};
+}
+
+inline subject of_write() {
+    struct state {
+        std::pair<stream, stream> ends = io::make_stream_pair().value();
+        std::vector<std::byte> block = std::vector<std::byte>(64 * 1024);
+        void fill() {
+            while (::send(ends.first.native_handle(), block.data(), block.size(), MSG_DONTWAIT) >
+                   0) {
+            }
+            while (::send(ends.first.native_handle(), block.data(), 1, MSG_DONTWAIT) > 0) {
+            }
+        }
+        void drain() {
+            while (::recv(ends.second.native_handle(), block.data(), block.size(), MSG_DONTWAIT) >
+                   0) {
+            }
+        }
+        bool room() {
+            return ::send(ends.first.native_handle(), block.data(), 1, MSG_DONTWAIT) == 1;
+        }
+    };
+    auto s = std::make_shared<state>();
+    s->fill();
+    return {[s](deadline until) {
+                const int code = s->ends.first.write(std::span(s->block).first(1), until).code();
+                if (code == 0) s->fill();
+                return code;
+            },
+            [s] { s->drain(); },
+            [s] {
+                const bool there = s->room();
+                s->fill();
+                return there;
+            }};
+}
+
+inline subject of_accept() {
+    struct state {
+        listener door = io::listen_tcp("127.0.0.1", 0).value();
+        std::vector<stream> clients;
+    };
+    auto s = std::make_shared<state>();
+    return {
+        [s](deadline until) { return s->door.accept(until).code(); },
+        [s] { s->clients.push_back(io::connect_tcp("127.0.0.1", s->door.port(), soon()).value()); },
+        [s] { return s->door.accept(within(0s)).has_value(); }};
+}
+
+inline subject of_signals() {
+    auto usr1 = std::make_shared<io::signals>(std::initializer_list<int>{SIGUSR1});
+    return {[usr1](deadline until) { return usr1->wait(until).code(); }, [] { ::raise(SIGUSR1); },
+            [usr1] { return usr1->wait(within(0s)).has_value(); }};
+}
+
+inline const std::vector<blocking_call>& blocking_calls() {
+    static const std::vector<blocking_call> all = {
+        {"suspend", of_suspend},
+        {"join", of_join},
+        {"event", of_event},
+        {"semaphore", of_semaphore},
+        {"mutex", of_mutex},
+        {"shared_mutex", of_shared_mutex},
+        {"shared_mutex, shared", of_shared_lock},
+        {"condition_variable", of_condition_variable},
+        {"wait_group", of_wait_group},
+        {"once", of_once},
+        {"barrier", of_barrier},
+        {"wait", of_wait},
+        {"wait_list", of_wait_list},
+        {"wire_pool::spawn", of_wire_pool},
+        {"event_wait", of_event_wait},
+        {"join_wait", of_join_wait},
+        {"timer", of_timer, false},
+        {"remote::call", of_remote_call, false},
+        {"stream::read", [] { return of_bytes(false); }, false},
+        {"wait_readable", [] { return of_bytes(true); }, false},
+        {"readable_wait", of_readable_wait, false},
+        {"stream::write", of_write, false},
+        {"listener::accept", of_accept, false},
+        {"signals::wait", of_signals, false},
+    };
+    return all;
+}
+
+}  // namespace wire::test
