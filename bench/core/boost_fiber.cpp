@@ -1,5 +1,6 @@
 // Peer: Boost.Fiber with its default scheduler and pooled stacks.
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -10,7 +11,7 @@
 #include <boost/fiber/operations.hpp>
 #include <boost/fiber/pooled_fixedsize_stack.hpp>
 
-#include "measure.hpp"
+#include "many.hpp"
 #include "round_trip.hpp"
 
 namespace {
@@ -91,6 +92,30 @@ double park_unpark() {
     return result / 2;
 }
 
+double mutex_free() {
+    bf::mutex m;
+    return bench::ns_per_lock_and_unlock(m);
+}
+
+double mutex_contended() {
+    bf::mutex m;
+    auto turn = [&] {
+        m.lock();
+        boost::this_fiber::yield();
+        m.unlock();
+    };
+    bool stop = false;
+    double result = 0;
+    bf::fiber first([&] {
+        result = bench::ns_per_operation([&](std::uint64_t n) { bench::turns<0>(turn, n, stop); });
+        stop = true;
+    });
+    bf::fiber other([&] { bench::turns<0>(turn, bench::for_ever, stop); });
+    first.join();
+    other.join();
+    return result / 2;
+}
+
 double spawn_run_join() {
     bf::pooled_fixedsize_stack memory(stack_size);
     return bench::ns_per_operation([&](std::uint64_t n) {
@@ -152,14 +177,54 @@ double wake_sleeping() {
     return ns;
 }
 
+bench::figures live_100000() {
+    constexpr std::size_t count = 100'000;
+    bench::cost_of_each cost(count);
+    bf::pooled_fixedsize_stack memory(stack_size);
+    std::vector<bf::fiber> all;
+    bf::mutex mutex;
+    bf::condition_variable end;
+    bool ended = false;
+    for (std::size_t n = 0; n < count; ++n)
+        all.emplace_back(std::allocator_arg, memory, [&] {
+            std::unique_lock guard(mutex);
+            end.wait(guard, [&] { return ended; });
+        });
+    boost::this_fiber::yield();
+    cost.made();
+    ended = true;
+    end.notify_all();
+    for (auto& f : all) f.join();
+    return cost.get();
+}
+
+double sleep_all() {
+    bf::pooled_fixedsize_stack memory(stack_size);
+    std::vector<bf::fiber> all;
+    bench::sleeping those;
+    for (std::size_t n = 0; n < bench::sleepers; ++n)
+        all.emplace_back(std::allocator_arg, memory, [&] {
+            while (!those.stopped())
+                boost::this_fiber::sleep_for(std::chrono::microseconds(those.length_us()));
+        });
+    const double result =
+        those.measure([](int ms) { boost::this_fiber::sleep_for(std::chrono::milliseconds(ms)); });
+    for (auto& f : all) f.join();
+    return result;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     std::vector<bench::bench_case> cases;
     bench::add_yields(cases, []<int Depth>(std::size_t count) { return yield<Depth>(count); });
     cases.push_back({"park-unpark", &park_unpark});
+    cases.push_back({"mutex-free", &mutex_free});
+    cases.push_back({"mutex-contended", &mutex_contended});
     cases.push_back({"spawn-run-join", &spawn_run_join});
     cases.push_back({"wake-busy", &wake_busy});
     cases.push_back({"wake-sleeping", &wake_sleeping});
+    cases.push_back({"live-100000", &live_100000});
+    cases.push_back({"sleepers-100000", &sleep_all});
     return bench::run_cases(cases, argc, argv);
 }

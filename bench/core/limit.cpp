@@ -4,12 +4,29 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <thread>
 
+#include "guarded_stacks.hpp"
 #include "ontop.hpp"
 #include "round_trip.hpp"
 
 namespace {
+
+// The lock's own work that nobody can do without: take a flag if it is free, and clear it.
+struct flag {
+    void lock() {
+        if (taken) std::abort();
+        taken = true;
+    }
+    void unlock() { taken = false; }
+    bool taken = false;
+};
+
+double flag_free() {
+    flag f;
+    return bench::ns_per_lock_and_unlock(f);
+}
 
 double bare_switch() {
     return bench::ring<bench::ontop_switch, 0>::measure(2);
@@ -95,7 +112,12 @@ int main(int argc, char** argv) {
     std::vector<bench::bench_case> cases;
     bench::add_ring_yields<bench::ontop_switch>(cases);
     cases.push_back({"park-unpark", &bare_switch});
+    cases.push_back({"mutex-free", &flag_free});
+    cases.push_back({"mutex-contended", &bare_switch});
     cases.push_back({"spawn-run-join", &bare_switch});
+    cases.push_back({"wait-list-8", &bare_switch});
+    cases.push_back({"live-100000", [] { return bench::touch_stacks(100'000); }});
+    cases.push_back({"live-1000000", [] { return bench::touch_stacks(1'000'000); }});
     cases.push_back({"wake-busy", &wake_busy});
     cases.push_back({"wake-sleeping", &wake_sleeping});
     return bench::run_cases(cases, argc, argv);

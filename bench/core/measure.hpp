@@ -1,8 +1,9 @@
 // What the programs of the suite `core` share: timing, calls of a given depth, pinning, and their
 // command line.
 //
-// A program prints `case ns_per_operation` for the case that it is given, and the cases that it has
-// for --list. BENCH_MS is the time to measure for (default 300).
+// A program prints `case ns_per_operation` for the case that it is given, then `rss bytes` if that
+// is measured, and the cases that it has for --list. BENCH_MS is the time to measure for (default
+// 300).
 #pragma once
 
 #include <sched.h>
@@ -95,6 +96,19 @@ template <int Depth, class Leaf>
 
 inline constexpr std::uint64_t for_ever = ~std::uint64_t{0};
 
+/// Locks `m` and unlocks it, in a way that leaves the compiler nothing to keep or to save.
+template <class Mutex>
+double ns_per_lock_and_unlock(Mutex& m) {
+    return ns_per_operation([&](std::uint64_t n) {
+        for (; n > 0; --n) {
+            m.lock();
+            asm volatile("" : : "r"(&m) : "memory");
+            m.unlock();
+            asm volatile("" : : "r"(&m) : "memory");
+        }
+    });
+}
+
 /// Pins the calling thread to the nth core that the process was started on.
 class cores {
 public:
@@ -118,9 +132,15 @@ private:
     cpu_set_t all_{};
 };
 
+struct figures {
+    figures(double per_operation) : ns(per_operation) {}
+    double ns;
+    double rss_bytes = 0;  // 0: not measured
+};
+
 struct bench_case {
     std::string name;
-    std::function<double()> run;  // nanoseconds per operation; one call per process
+    std::function<figures()> run;  // per operation; one call per process
 };
 
 /// Adds the cases yield-N-depthD; `run.template operator()<D>(N)` measures one.
@@ -139,7 +159,10 @@ inline int run_cases(const std::vector<bench_case>& cases, int argc, char** argv
     for (const bench_case& c : cases) {
         if (wanted == "--list") std::puts(c.name.c_str());
         if (wanted != c.name) continue;
-        std::printf("%s %.3f\n", c.name.c_str(), c.run());
+        const figures f = c.run();
+        std::printf("%s %.3f", c.name.c_str(), f.ns);
+        if (f.rss_bytes > 0) std::printf(" rss %.1f", f.rss_bytes);
+        std::puts("");
         return 0;
     }
     if (wanted == "--list") return 0;

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "measure.hpp"
+#include "many.hpp"
 
 namespace {
 
@@ -90,12 +90,71 @@ double park_unpark() {
     return result / 2;
 }
 
+struct mutex {
+    void lock() const { st_mutex_lock(m); }
+    void unlock() const { st_mutex_unlock(m); }
+    st_mutex_t m = st_mutex_new();
+};
+
+double mutex_free() {
+    init();
+    mutex m;
+    return bench::ns_per_lock_and_unlock(m);
+}
+
+double mutex_contended() {
+    init();
+    const mutex m;
+    auto turn = [&] {
+        m.lock();
+        st_usleep(0);
+        m.unlock();
+    };
+    bool stop = false;
+    double result = 0;
+    auto first = [&] {
+        result = bench::ns_per_operation([&](std::uint64_t n) { bench::turns<0>(turn, n, stop); });
+        stop = true;
+    };
+    auto other = [&] { bench::turns<0>(turn, bench::for_ever, stop); };
+    st_thread_t const threads[2] = {start(first), start(other)};
+    for (st_thread_t t : threads) st_thread_join(t, nullptr);
+    return result / 2;
+}
+
 double spawn_run_join() {
     init();
     auto nothing = [] {};
     return bench::ns_per_operation([&](std::uint64_t n) {
         for (; n > 0; --n) st_thread_join(start(nothing), nullptr);
     });
+}
+
+bench::figures live_100000() {
+    constexpr std::size_t count = 100'000;
+    bench::cost_of_each cost(count);
+    init();
+    auto park = [] { st_usleep(ST_UTIME_NO_TIMEOUT); };
+    for (std::size_t n = 0; n < count; ++n) start(park);
+    st_usleep(0);
+    cost.made();
+    return cost.get();
+}
+
+double sleep_all() {
+    init();
+    bench::sleeping those;
+    double result = 0;
+    auto first = [&] {
+        result = those.measure([](int ms) { st_usleep(static_cast<st_utime_t>(ms) * 1'000); });
+    };
+    auto other = [&] {
+        while (!those.stopped()) st_usleep(static_cast<st_utime_t>(those.length_us()));
+    };
+    std::vector<st_thread_t> threads{start(first)};
+    for (std::size_t n = 0; n < bench::sleepers; ++n) threads.push_back(start(other));
+    for (st_thread_t t : threads) st_thread_join(t, nullptr);
+    return result;
 }
 
 }  // namespace
@@ -108,6 +167,10 @@ int main(int argc, char** argv) {
     });
     cases.push_back({"yield-1000-fd-armed", &yield_fd_armed});
     cases.push_back({"park-unpark", &park_unpark});
+    cases.push_back({"mutex-free", &mutex_free});
+    cases.push_back({"mutex-contended", &mutex_contended});
     cases.push_back({"spawn-run-join", &spawn_run_join});
+    cases.push_back({"live-100000", &live_100000});
+    cases.push_back({"sleepers-100000", &sleep_all});
     return bench::run_cases(cases, argc, argv);
 }

@@ -1,4 +1,4 @@
-"""Suite `core`: switching, starting, waking and timers. One program per system."""
+"""Suite `core`: switching, starting, waiting, waking and timers. One program per system."""
 
 import machine
 import report
@@ -17,10 +17,18 @@ SYSTEMS = {
     "boost_fiber": "libboost-fiber1.81-dev",
     "state_threads": "libst-dev",
 }
-TWO_CORES = {"wake-busy", "wake-sleeping"}
+TWO_CORES = {"wake-busy", "wake-sleeping", "threads-2-yield"}
 LIMITS = {"timers-100000": "multimap"}
 # What has no limit of its own is compared with another case of ours.
-STAND_INS = {("yield-1000-fd-armed", "limit"): ("wire", "yield-1000-depth0")}
+STAND_INS = {
+    ("yield-1000-fd-armed", "limit"): ("wire", "yield-1000-depth0"),
+    ("threads-2-yield", "limit"): ("wire", "yield-100-depth0"),
+    ("threads-64-idle", "limit"): ("wire", "yield-100-depth0"),
+}
+
+
+def metrics(slug):
+    return {"": "ns", "rss": "bytes"} if slug.startswith("live-") else {"": "ns"}
 
 
 class Suite:
@@ -41,7 +49,7 @@ class Suite:
 
     def cases(self):
         slugs = dict.fromkeys(slug for listed in self.lists.values() for slug in listed)
-        return [report.Case(slug, self._systems(slug), {"": "ns"}, LIMITS.get(slug, "limit"))
+        return [report.Case(slug, self._systems(slug), metrics(slug), LIMITS.get(slug, "limit"))
                 for slug in slugs if len(self.settings.cores) > 1 or slug not in TWO_CORES]
 
     def _systems(self, slug):
@@ -53,4 +61,5 @@ class Suite:
         cores = self.settings.cores[:2 if slug in TWO_CORES else 1]
         printed = machine.output_of([self.programs[program], slug], cores, 120,
                                     {"BENCH_MS": "60" if self.settings.quick else "300"})
-        return {"": float(printed.split()[1])}
+        words = printed.split()[1:]  # the figure, then name and value of each further one
+        return {name: float(value) for name, value in zip(["", *words[1::2]], words[::2])}

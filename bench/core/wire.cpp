@@ -8,13 +8,16 @@
 #include <vector>
 
 #include <timer_wheel.hpp>
+#include <wire/mutex.hpp>
 #include <wire/reactor.hpp>
 #include <wire/runtime.hpp>
+#include <wire/wait.hpp>
 #include <wire/wait_fd.hpp>
 
 #include "measure.hpp"
 #include "round_trip.hpp"
 #include "timers.hpp"
+#include "wire_many.hpp"
 
 namespace {
 
@@ -76,6 +79,73 @@ double park_unpark() {
         stop = true;
         wire::resume(refs[0]);
     });
+    static_cast<void>(rt.run());
+    return result / 2;
+}
+
+struct eight_waits {
+    eight_waits() {
+        for (wire::wait& w : waits) list.chain(w);
+    }
+    wire::wait waits[8];
+    wire::wait_list list;
+};
+
+// One operation: a wire wakes one of the eight that the other waits for, and waits for its own.
+double wait_list_8() {
+    struct turn {
+        eight_waits& mine;
+        eight_waits& theirs;
+        std::size_t at = 0;
+        void operator()() {
+            theirs.waits[at++ % 8].wake();
+            mine.list.await().value()->reset();
+        }
+    };
+    wire::runtime rt;
+    eight_waits waits[2];
+    bool stop = false;
+    double result = 0;
+    rt.go([&] {
+        waits[0].list.await().value()->reset();
+        bench::turns<0>(turn{waits[0], waits[1]}, bench::for_ever, stop);
+    });
+    rt.go([&] {
+        result = bench::ns_per_operation([&](std::uint64_t n) {
+            bench::turns<0>(turn{waits[1], waits[0]}, n, stop);
+        });
+        stop = true;
+        waits[0].waits[0].wake();
+    });
+    static_cast<void>(rt.run());
+    return result / 2;
+}
+
+double mutex_free() {
+    wire::runtime rt;
+    wire::mutex m;
+    double result = 0;
+    rt.go([&] { result = bench::ns_per_lock_and_unlock(m); });
+    static_cast<void>(rt.run());
+    return result;
+}
+
+// One operation: a wire gets the lock from the other, gives way while it has it, and hands it back.
+double mutex_contended() {
+    wire::mutex m;
+    auto turn = [&] {
+        m.lock();
+        wire::yield();
+        m.unlock();
+    };
+    wire::runtime rt;
+    bool stop = false;
+    double result = 0;
+    rt.go([&] {
+        result = bench::ns_per_operation([&](std::uint64_t n) { bench::turns<0>(turn, n, stop); });
+        stop = true;
+    });
+    rt.go([&] { bench::turns<0>(turn, bench::for_ever, stop); });
     static_cast<void>(rt.run());
     return result / 2;
 }
@@ -197,9 +267,14 @@ int main(int argc, char** argv) {
     bench::add_yields(cases, []<int Depth>(std::size_t count) { return yield<Depth>(count); });
     cases.push_back({"yield-1000-fd-armed", &yield_fd_armed});
     cases.push_back({"park-unpark", &park_unpark});
+    cases.push_back({"wait-list-8", &wait_list_8});
+    cases.push_back({"mutex-free", &mutex_free});
+    cases.push_back({"mutex-contended", &mutex_contended});
     cases.push_back({"spawn-run-join", &spawn_run_join});
     cases.push_back({"wake-busy", &wake_busy});
     cases.push_back({"wake-sleeping", &wake_sleeping});
     cases.push_back({"timers-100000", &timers_100000});
+    bench::add_wire_many(cases);
+    bench::add_wire_threads(cases);
     return bench::run_cases(cases, argc, argv);
 }
