@@ -27,8 +27,6 @@ struct bounded_pool : fiber_pool, link {
 
     /// Takes a permit; waits for its turn if `until` is given. Returns an errno.
     int take_permit(const deadline* until) noexcept;
-    /// A wire of it, whose root scope is `root`, begins.
-    void begin(cancel_node& root) noexcept;
 
     scheduler& home;
     const std::size_t permits_max;

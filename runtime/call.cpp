@@ -222,7 +222,7 @@ int call::block_thread(const shared_state& to, deadline until) noexcept {
 
 // Returns with the outcome, or without our reference: then the call is over for us.
 int call::await(shared_state& to, deadline until) {
-    const bool on_a_wire = current_scheduler() && current_scheduler()->running();
+    const bool on_a_wire = running_or_none() != nullptr;
     if (on_a_wire) home_ = this_wire::remote();
     if (!to.post(static_cast<call_request&>(*this))) {
         destroy(this);
@@ -244,7 +244,7 @@ outgoing_call::outgoing_call(const remote& to, deadline until, const call_shape&
     // A copy, since `to` may be gone before we return.
     // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
     const remote target = to;
-    if (current_scheduler() && current_scheduler()->running()) error_ = check_cancelled();
+    if (running_or_none()) error_ = check_cancelled();
     if (error_) return;
     call* const c = call::make(shape, bound);
     error_ = c->await(target.checked(), until);

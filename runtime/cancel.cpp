@@ -47,7 +47,7 @@ void cancel_node::attach(cancel_node* to) noexcept {
     parent = to;
     if (!to) return;
     to->children.push_back(*this);
-    cancelled = !shield && to->cancelled;
+    if (!shield && to->cancelled) cancelled = true;
 }
 
 void enter_scope(cancel_node& node) noexcept {

@@ -24,17 +24,13 @@ const detail::wait_source event_wait::source{
     .attach =
         [](wait& w) noexcept {
             auto& self = static_cast<event_wait&>(w);
-            if (!self.event_.set_) self.event_.waiting_.push_back(self.here_);
+            if (!self.event_.set_) self.event_.waiting_.push_back(self.here);
             return self.event_.set_;
         },
-    .detach =
-        [](wait& w) noexcept {
-            auto& self = static_cast<event_wait&>(w);
-            if (self.here_.linked()) self.here_.unlink();
-        },
+    .detach = &placed_wait::leave,
 };
 
-event_wait::event_wait(event& e) noexcept : queued_wait(source), event_(e) {
+event_wait::event_wait(event& e) noexcept : placed_wait(source), event_(e) {
     attach();
 }
 

@@ -151,7 +151,7 @@ fiber& scheduler::start(const origin& where, const spawn_options& options, const
     f.group = where.group;
     if (f.group) f.group->begin(f.root);
     if (where.pool) [[unlikely]]
-        where.pool->begin(f.root);
+        f.root.attach(&where.pool->wires);
     set_name(f, options.name);
     make_context(f.ctx, f.memory.base, task, &wire_main);
     f.state = fiber_state::active;
@@ -243,8 +243,7 @@ int join(fiber*& f, deadline until) {
     WIRE_ASSERT(!is_joined(*f), "two wires join one wire through one handle");
     if (f->state != fiber_state::finished) {
         if (const int error = wait_for_end(*f, until)) return error;
-    } else if (const scheduler* const s = current_scheduler();
-               s && s->running() && s->running()->scope->cancelled) {
+    } else if (const fiber* const self = running_or_none(); self && self->scope->cancelled) {
         // Level-triggered: a cancelled wire is told so even where it would not have to wait.
         return ECANCELED;
     }

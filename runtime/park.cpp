@@ -27,10 +27,7 @@ int park(const char* what, deadline until) noexcept {
 bool wake(waiter& w) noexcept {
     if (!w.who) [[unlikely]]
         return w.proxy->deliver();
-    fiber& f = *w.who;
-    if (f.state != fiber_state::waiting) return false;
-    f.home->make_ready(f);
-    return true;
+    return wake(*w.who);
 }
 
 bool shield_park(waiter& w, const char* what) noexcept {
@@ -57,20 +54,24 @@ wire_ref scheduler::ref_of(fiber& f) const noexcept {
     return ref;
 }
 
+// A control block stays readable and where it is as long as the runtime lives, or else its slot
+// does: see shed().
+fiber* scheduler::unfinished(const wire_ref& ref) noexcept {
+    fiber* const f = ref.wire_ ? ref.wire_ : ref.slot_->wire;
+    return f && f->id == ref.id_ && f->state != fiber_state::finished ? f : nullptr;
+}
+
 bool scheduler::resume(const wire_ref& ref) noexcept {
     WIRE_ASSERT(ref.owner_ == shared_.get(),
                 ref.id_ == 0
                     ? "resume() of an empty reference"
                     : "resume() of a wire of another runtime: use the remote of its runtime");
-    // A control block stays readable and where it is as long as the runtime lives, or else its
-    // slot does: see shed().
-    fiber* const found = ref.wire_ ? ref.wire_ : ref.slot_->wire;
-    if (!found || found->id != ref.id_ || found->state == fiber_state::finished) return false;
-    fiber& f = *found;
-    if (f.state == fiber_state::waiting && f.waits_for == in_suspend)
-        make_ready(f);
+    fiber* const f = unfinished(ref);
+    if (!f) return false;
+    if (f->state == fiber_state::waiting && f->waits_for == in_suspend)
+        make_ready(*f);
     else
-        f.resumed = true;
+        f->resumed = true;
     return true;
 }
 

@@ -51,6 +51,8 @@ public:
     int suspend(deadline until) noexcept;
     void make_ready(fiber& f) noexcept;
     bool resume(const wire_ref& ref) noexcept;
+    /// The wire, if it has not ended.
+    [[nodiscard]] static fiber* unfinished(const wire_ref& ref) noexcept;
     fiber& start(const origin& where, const spawn_options& options, const task_shape& shape,
                  void* from, bool joinable);
     void reclaim(fiber& f) noexcept;
@@ -233,6 +235,13 @@ inline void scheduler::make_ready(fiber& f) noexcept {
     f.state = fiber_state::active;
     f.shielded = false;
     ready_.push(f);
+}
+
+/// Ends the park of a wire, if that is not over; otherwise returns false.
+inline bool wake(fiber& f) noexcept {
+    if (f.state != fiber_state::waiting) return false;
+    f.home->make_ready(f);
+    return true;
 }
 
 /// The scheduler, asserting that a wire of it runs.

@@ -24,9 +24,7 @@ void wire_group::fail(std::exception_ptr thrown) noexcept {
 }
 
 void wire_group::begin(cancel_node& root) noexcept {
-    const bool closing = root.cancelled;
     root.attach(&inside.node_);
-    root.cancelled |= closing;
     ++running;
 }
 
@@ -36,10 +34,9 @@ void wire_group::ended() noexcept {
 
 void wire_group::join() noexcept {
     if (running == 0) return;
-    const shield against_cancellation;
-    waiter me;
-    sleeper = &me;
-    while (running > 0) park("the wires of a scope", never);
+    scheduler& s = on_wire("a scope is left outside a wire");
+    sleeper = s.running();
+    while (running > 0) s.park_shielded("the wires of a scope");
     sleeper = nullptr;
 }
 

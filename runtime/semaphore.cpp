@@ -30,18 +30,18 @@ const detail::wait_source semaphore_wait::source{
         [](wait& w) noexcept {
             auto& self = static_cast<semaphore_wait&>(w);
             self.given = self.semaphore_.try_acquire();
-            if (!self.given) self.semaphore_.waiting_.push_back(self.here_);
+            if (!self.given) self.semaphore_.waiting_.push_back(self.here);
             return self.given;
         },
     .detach =
         [](wait& w) noexcept {
             auto& self = static_cast<semaphore_wait&>(w);
-            if (self.here_.linked()) self.here_.unlink();
+            leave(self);
             if (self.take()) self.semaphore_.release();
         },
 };
 
-semaphore_wait::semaphore_wait(semaphore& s) noexcept : queued_wait(source), semaphore_(s) {
+semaphore_wait::semaphore_wait(semaphore& s) noexcept : placed_wait(source), semaphore_(s) {
     attach();
 }
 

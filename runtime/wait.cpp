@@ -79,8 +79,7 @@ void wait_list::count(wait& w, int change) noexcept {
     triggered_ += static_cast<std::size_t>(change);
     if (change < 0) return;
     latest_ = &w;
-    if (sleeper_ && sleeper_->state == detail::fiber_state::waiting)
-        sleeper_->home->make_ready(*sleeper_);
+    if (sleeper_) detail::wake(*sleeper_);
 }
 
 // At least one is triggered. Most often it is the only one, and no list, however long, is searched.
@@ -104,6 +103,11 @@ result<wait*> wait_list::await(deadline until) noexcept {
         if (error && triggered_ == 0) return failure{error};
     }
     return &first();
+}
+
+void detail::placed_wait::leave(wait& w) noexcept {
+    auto& self = static_cast<placed_wait&>(w);
+    if (self.here.linked()) self.here.unlink();
 }
 
 const detail::wait_source timer::source{

@@ -51,13 +51,6 @@ int bounded_pool::take_permit(const deadline* until) noexcept {
     return error;
 }
 
-// As wire_group::begin(): a runtime that ends has cancelled the new wire already.
-void bounded_pool::begin(cancel_node& root) noexcept {
-    const bool cancelled = root.cancelled;
-    root.attach(&wires);
-    root.cancelled |= cancelled;
-}
-
 void fiber_pool::give_permit_back() noexcept {
     static_cast<bounded_pool*>(this)->permits.release();
 }

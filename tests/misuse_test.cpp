@@ -9,27 +9,11 @@
 #include <wire/runtime.hpp>
 #include "support/dies.hpp"
 #include "support/environment.hpp"
-#include "support/sim_poller.hpp"
+#include "support/on_wire.hpp"
 
 using namespace wire;
 using namespace wire::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-// Whether `fn`, as a wire, ends the program with `sentence`.
-template <class F>
-bool dies_on_wire(F fn, std::string_view sentence) {
-    return dies(
-        [&] {
-            sim s;
-            s.rt.go(fn);
-            static_cast<void>(s.rt.run());
-        },
-        sentence);
-}
-
-}  // namespace
 
 TEST_CASE("misuse: calls that need a wire say so outside of one") {
     CHECK(dies([] { yield(); }, "yield() outside a wire"));
@@ -125,7 +109,7 @@ TEST_CASE("misuse: a thread runs one runtime at a time") {
             static_cast<void>(rt.run());
         },
         sentence));
-    CHECK(dies_on_wire(
+    CHECK(wire_dies(
         [] {
             runtime inner;
             static_cast<void>(inner.run());
@@ -134,7 +118,7 @@ TEST_CASE("misuse: a thread runs one runtime at a time") {
 }
 
 TEST_CASE("misuse: resume wants a wire of the runtime that runs") {
-    CHECK(dies_on_wire([] { resume(wire_ref()); }, "resume() of an empty reference"));
+    CHECK(wire_dies([] { resume(wire_ref()); }, "resume() of an empty reference"));
     CHECK(dies(
         [] {
             runtime one, two;
@@ -158,19 +142,19 @@ TEST_CASE("misuse: resume wants a wire of the runtime that runs") {
 
 TEST_CASE("misuse: a handle that has no wire says so") {
     const char* const sentence = "this handle has no wire: it was joined, detached or moved from";
-    CHECK(dies_on_wire([] { static_cast<void>(handle<int>().join()); }, sentence));
-    CHECK(dies_on_wire([] { handle<int>().cancel(); }, sentence));
-    CHECK(dies_on_wire([] { handle<int>().detach(); }, sentence));
-    CHECK(dies_on_wire([] { static_cast<void>(handle<int>().finished()); }, sentence));
-    CHECK(dies_on_wire([] { static_cast<void>(handle<int>().ref()); }, sentence));
-    CHECK(dies_on_wire(
+    CHECK(wire_dies([] { static_cast<void>(handle<int>().join()); }, sentence));
+    CHECK(wire_dies([] { handle<int>().cancel(); }, sentence));
+    CHECK(wire_dies([] { handle<int>().detach(); }, sentence));
+    CHECK(wire_dies([] { static_cast<void>(handle<int>().finished()); }, sentence));
+    CHECK(wire_dies([] { static_cast<void>(handle<int>().ref()); }, sentence));
+    CHECK(wire_dies(
         [] {
             auto h = spawn([] {});
             static_cast<void>(h.join());
             static_cast<void>(h.join());
         },
         sentence));
-    CHECK(dies_on_wire(
+    CHECK(wire_dies(
         [] {
             auto h = spawn([] {});
             h.detach();
@@ -197,14 +181,14 @@ TEST_CASE("misuse: an unfinished wire can be waited for in a wire only") {
 }
 
 TEST_CASE("misuse: a wire is joined by one other wire of its runtime") {
-    CHECK(dies_on_wire(
+    CHECK(wire_dies(
         [] {
             handle<void> h;
             h = spawn([&] { static_cast<void>(h.join()); });
             yield();
         },
         "a wire joins itself and would wait for ever"));
-    CHECK(dies_on_wire(
+    CHECK(wire_dies(
         [] {
             auto h = spawn([] { static_cast<void>(sleep(within(1ms))); });
             auto other = spawn([&] { static_cast<void>(h.join()); });
@@ -233,15 +217,15 @@ TEST_CASE("misuse: a handle does not outlive its runtime") {
 }
 
 TEST_CASE("misuse: scopes nest like blocks") {
-    CHECK(dies_on_wire(
+    CHECK(wire_dies(
         [] {
             auto outer = std::make_unique<cancel_scope>();
             const cancel_scope inner;
             outer.reset();
         },
         "a scope is left that is not the innermost: scopes nest like blocks"));
-    CHECK(dies_on_wire([] { static_cast<void>(new cancel_scope); },
-                       "a wire ends inside a scope of its own"));
+    CHECK(wire_dies([] { static_cast<void>(new cancel_scope); },
+                    "a wire ends inside a scope of its own"));
 }
 
 TEST_CASE("misuse: a remote that refers to no runtime says so") {

@@ -7,7 +7,7 @@
 #include <wire/runtime.hpp>
 #include "support/diagnostics.hpp"
 #include "support/fifo.hpp"
-#include "support/sim_poller.hpp"
+#include "support/on_wire.hpp"
 #include "support/trace.hpp"
 
 using namespace wire;
@@ -15,14 +15,6 @@ using namespace wire::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-// Runs `fn` as a wire of a runtime on a virtual clock.
-template <class F>
-void on_wire(F fn) {
-    sim s;
-    s.rt.go([&] { fn(s); });
-    CHECK(s.rt.run());
-}
 
 // Something to wait for.
 struct doorbell {

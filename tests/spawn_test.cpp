@@ -19,7 +19,7 @@
 #include "support/dies.hpp"
 #include "support/environment.hpp"
 #include "support/fifo.hpp"
-#include "support/sim_poller.hpp"
+#include "support/on_wire.hpp"
 #include "support/trace.hpp"
 
 using namespace wire;
@@ -27,14 +27,6 @@ using namespace wire::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-// Runs `fn` as a wire of a runtime on a virtual clock.
-template <class F>
-void on_wire(F fn) {
-    sim s;
-    s.rt.go(fn);
-    CHECK(s.rt.run());
-}
 
 // Counts how many of it exist.
 struct counted {

@@ -14,24 +14,12 @@
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
 #include "support/fifo.hpp"
-#include "support/sim_poller.hpp"
+#include "support/on_wire.hpp"
 #include "support/trace.hpp"
 
 using namespace wire;
 using namespace wire::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-// Runs `fn` as a wire of a runtime on a virtual clock.
-template <class F>
-void on_wire(F fn) {
-    sim s;
-    s.rt.go([&] { fn(s); });
-    CHECK(s.rt.run());
-}
-
-}  // namespace
 
 TEST_CASE("wait: a wake that comes before the wait is kept") {
     on_wire([](sim&) {

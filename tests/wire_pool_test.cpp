@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <wire/join_wait.hpp>
 #include <wire/runtime.hpp>
 #include <wire/wait.hpp>
 #include <wire/wire_pool.hpp>
@@ -19,7 +20,7 @@
 #include "support/dies.hpp"
 #include "support/environment.hpp"
 #include "support/fifo.hpp"
-#include "support/sim_poller.hpp"
+#include "support/on_wire.hpp"
 #include "support/trace.hpp"
 
 using namespace wire;
@@ -30,14 +31,6 @@ namespace {
 
 constexpr std::size_t small = 16 * 1024;
 alignas(cache_line) std::byte static_memory[3 * small];
-
-// Runs `fn` as a wire of a runtime on a virtual clock.
-template <class F>
-void on_wire(F fn) {
-    sim s;
-    s.rt.go(fn);
-    CHECK(s.rt.run());
-}
 
 bool in_static_memory(const void* at) {
     const auto* const p = static_cast<const std::byte*>(at);
@@ -363,6 +356,24 @@ TEST_CASE("wire pool: who waits for a place when it ends gets ECANCELED") {
         CHECK(rt.run());
         CHECK(cancelled == 7);
     }
+}
+
+TEST_CASE("wire pool: a wait for the end of a wire outlives the pool and its memory") {
+    on_wire([] {
+        auto memory = std::make_unique<std::array<std::byte, 3 * small>>();
+        std::optional<join_wait> ended;
+        {
+            wire_pool pool(1, {.stack = {.size = small, .memory = *memory}});
+            auto h = pool.try_spawn([] { CHECK(sleep(within(1ms))); });
+            ended.emplace(*h);
+            CHECK(ended->await());
+            CHECK(h->join());
+        }
+        memory->fill(std::byte{0xff});
+        memory.reset();
+        ended->reset();
+        CHECK(ended->triggered());
+    });
 }
 
 TEST_CASE("wire pool: a reference to a wire stays safe when the pool and its memory are gone" *

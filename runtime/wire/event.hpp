@@ -32,7 +32,7 @@ private:
 
 /// Waits for an event, in a list with others. It is triggered once the event is set; reset() of the
 /// wait triggers it at once if it still is. Must be gone before the event is.
-class WIRE_API event_wait : public detail::queued_wait {
+class WIRE_API event_wait : public detail::placed_wait {
 public:
     explicit event_wait(event& e) noexcept;
     ~event_wait() { detach(); }
@@ -40,7 +40,6 @@ public:
 private:
     static const detail::wait_source source;
     event& event_;
-    detail::waiter here_{*this};
 };
 
 }  // namespace wire

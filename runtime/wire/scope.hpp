@@ -36,7 +36,7 @@ struct WIRE_API wire_group {
 
     cancel_scope inside;
     std::size_t running = 0;
-    waiter* sleeper = nullptr;
+    fiber* sleeper = nullptr;
     std::exception_ptr first_thrown;
     int first_error = 0;
 };

@@ -49,7 +49,7 @@ private:
 /// Waits for a permit, in a list with others: it is triggered when it has been given one. Whoever
 /// wants that permit calls take(), and gives it back to the semaphore later; reset(), stop() and
 /// the destructor give back one that nobody has taken. Must be gone before the semaphore is.
-class WIRE_API semaphore_wait : public detail::queued_wait {
+class WIRE_API semaphore_wait : public detail::placed_wait {
 public:
     explicit semaphore_wait(semaphore& s) noexcept;
     ~semaphore_wait() { detach(); }
@@ -61,7 +61,6 @@ public:
 private:
     static const detail::wait_source source;
     semaphore& semaphore_;
-    detail::waiter here_{*this};
 };
 
 }  // namespace wire

@@ -155,16 +155,6 @@ fiber& start_task(const origin& where, const spawn_options& options, bool joinab
 
 }  // namespace detail
 
-template <class R>
-class handle;
-
-namespace detail {
-template <class R>
-fiber& fiber_of(const handle<R>& h) noexcept {
-    return h.checked();
-}
-}  // namespace detail
-
 /// The owner of a started wire, which can wait for its result. Movable. It is used on the thread of
 /// its wire's runtime only, by whichever wire has it, and must be gone before the runtime is
 /// (asserted).
@@ -225,8 +215,6 @@ public:
 private:
     template <class F, class... Args>
     friend auto spawn_on(const detail::origin&, const spawn_options&, F&&, Args&&...);
-    template <class T>
-    friend detail::fiber& detail::fiber_of(const handle<T>&) noexcept;
     using value_fn = std::add_pointer_t<R> (*)(detail::fiber&);
 
     handle(detail::fiber& f, value_fn value) noexcept : fiber_(&f), value_(value) {}

@@ -139,6 +139,15 @@ struct WIRE_API queued_wait : wait {
     bool given = false;  // triggered by whoever had something for it
 };
 
+/// One whose place is a plain waiter.
+struct WIRE_API placed_wait : queued_wait {
+    explicit placed_wait(const wait_source& source) noexcept : queued_wait(source) {}
+    /// For wait_source::detach.
+    static void leave(wait& w) noexcept;
+
+    waiter here{*this};
+};
+
 }  // namespace detail
 
 /// Triggered when its time has come. Armed again and again; costs no system call and no descriptor.

@@ -3,24 +3,31 @@
 
 #include <doctest/doctest.h>
 
+#include <type_traits>
+
 #include "support/count_malloc.hpp"
 #include "support/dies.hpp"
 #include "support/sim_poller.hpp"
 
 namespace wire::test {
 
-/// Runs `fn(sim&)` as a wire of a runtime on a virtual clock.
+/// Runs `fn(sim&)`, or `fn()`, as a wire of a runtime on a virtual clock.
 template <class F>
 void on_wire(F fn) {
     sim s;
-    s.rt.go([&] { fn(s); });
+    s.rt.go([&] {
+        if constexpr (std::is_invocable_v<F, sim&>)
+            fn(s);
+        else
+            fn();
+    });
     CHECK(s.rt.run());
 }
 
 /// Whether `fn()`, as a wire, breaks a contract and so ends its program with `text`.
 template <class F>
 bool wire_dies(F fn, std::string_view text) {
-    return dies([&] { on_wire([&](sim&) { fn(); }); }, text);
+    return dies([&] { on_wire(fn); }, text);
 }
 
 /// What `steps()`, as a wire, allocates when it runs for the second time.
