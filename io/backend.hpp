@@ -5,71 +5,29 @@
 // calls here are made only by a wire that is about to sleep.
 #pragma once
 
-#include <cerrno>
 #include <cstddef>
-#include <cstdint>
+#include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include <wire/deadline.hpp>
-#include <wire/detail/park.hpp>
 #include <wire/poller.hpp>
-#include <wire/wait_fd.hpp>
-#include "operation.hpp"
+#include "fd_table.hpp"
 
 namespace wire::io::detail {
 
-/// Wakes the longest-waiting wire of a direction, and the waits before it: those only look, so the
-/// readiness is still there. Returns whether there was anybody.
-inline bool wake_next(wire::detail::list<fd_waiter>& queue) noexcept {
-    bool any = false;
-    while (const fd_waiter* const w = wire::detail::wake_first(queue)) {
-        any = true;
-        if (!w->counted) break;
-        --*w->counted;
-    }
-    return any;
-}
-
-inline void wake_every(wire::detail::list<fd_waiter>& queue) noexcept {
-    while (wake_next(queue)) {
-    }
-}
-
-/// A backend's record of a descriptor. Its address is stable; it is used again for others.
-struct fd_entry {
-    struct direction {
-        wire::detail::list<fd_waiter> waiters;
-        bool ready = false;  // sticky: an event said so, and no attempt has failed since
-        bool ended = false;  // end of stream, error or urgent data: no edge may follow, so attempt
-
-        [[nodiscard]] bool worth_an_attempt() const noexcept { return ready || ended; }
-    };
-
-    int fd = -1;
-    std::uint32_t generation = 0;  // counts the descriptors that this record has stood for
-    std::uint32_t index = 0;
-    bool foreign = false;            // somebody else's number, armed for one event at each wait
-    bool short_means_empty = false;  // TCP: a short transfer shows that the direction is exhausted
-    direction directions[2];
-    backend* home = nullptr;
-    fd_entry* next_free = nullptr;
-
-    direction& operator[](half h) noexcept { return directions[static_cast<int>(h)]; }
-    /// Draws the conclusions from an attempt: readiness for later ones, and for the next waiter.
-    void attempted(const operation& op, std::ptrdiff_t n) noexcept {
-        direction& d = (*this)[op.needs];
-        if (n == -EAGAIN) d.ready = d.ended = false;
-        if (short_means_empty && op.exhausts(n)) d.ready = false;
-        if (d.ready && !d.waiters.empty()) wake_next(d.waiters);
-    }
-};
-
 class backend : public poller {
 public:
+    explicit backend(std::string line) : line_(std::move(line)) {}
+
     /// The backend of the running wire's runtime, most quickly if it is the `likely` one; asserts
     /// that it has one. nullptr: the reactor is gone because the runtime ends, and the wire, sent
     /// in the last moment, can only be cancelled.
     static backend* current(backend* likely = nullptr) noexcept;
+
+    [[nodiscard]] bool armed() const noexcept final { return waiting_ > 0; }
+    void notify() noexcept final;
 
     /// Makes `op` on the descriptor when it no longer blocks. `entry` is null until the first time.
     /// Returns the result of the call or -errno.
@@ -83,20 +41,59 @@ public:
     /// queueing it, if the descriptor is ready already or cannot be waited for: w.error tells.
     virtual bool watch(fd_waiter& w, int fd, half h) noexcept = 0;
 
-    /// Takes `w` out of its queue.
+    /// Ends what watch() began.
     virtual void unwatch(fd_waiter& w) noexcept = 0;
 
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
-    virtual void forget(fd_entry& entry) noexcept = 0;
+    void forget(fd_entry& entry) noexcept;
 
     /// The reactor is gone, and no wire waits. Descriptors may still refer to their records here:
     /// the last one to be closed deletes the backend.
-    virtual void retire() noexcept = 0;
+    void retire() noexcept;
 
-    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    /// Which it is, and why: "io_uring", or "epoll: io_uring_setup: EPERM".
+    [[nodiscard]] std::string_view line() const noexcept { return line_; }
 
 protected:
-    ~backend() override = default;
+    ~backend() override = default;  // retire()
+
+    /// Makes the eventfd that notify() writes to, if there is none yet.
+    void make_wakeup();
+    /// Parks the running wire, whose place is `me`. Returns me.error, or what park() returns.
+    int sleep(fd_waiter& me, half h, deadline until) noexcept;
+    /// A descriptor of the library gets its record. nullptr: no memory.
+    fd_entry* enrol(int fd) noexcept;
+
+    /// Nothing of the descriptor's may be with the kernel after this, or be taken for the next
+    /// one's of the same number.
+    virtual void let_go(fd_entry& entry) noexcept = 0;
+    /// Gives the kernel objects up.
+    virtual void shut() noexcept = 0;
+
+    fd_table table_{*this};
+    std::size_t waiting_ = 0;
+    int wakeup_ = -1;  // eventfd, edge-triggered: never read
+
+private:
+    std::size_t enrolled_ = 0;  // descriptors of the library that refer to a record here
+    bool retired_ = false;
+    const std::string line_;
 };
+
+/// What a waiting wire is said to wait for.
+inline const char* what(half h) noexcept {
+    return h == half::read ? "a readable descriptor" : "a writable descriptor";
+}
+
+/// Asks the system whether a descriptor is ready now. Returns 0, 1 or -errno.
+int look(int fd, half h) noexcept;
+
+/// Returns the outcome of a call that makes a kernel object; throws if it is an error.
+int made(const char* call, std::ptrdiff_t outcome, const char* fix);
+
+/// From `now` to the deadline, 0 if that has passed.
+timespec remaining(deadline until, std::int64_t now) noexcept;
+
+inline constexpr const char* more_files = "raise the limit of open files (ulimit -n)";
 
 }  // namespace wire::io::detail

@@ -1,20 +1,67 @@
 #include <wire/reactor.hpp>
 
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <system_error>
+
+#include <wire/diagnostics.hpp>
+#if WIRE_HAVE_VALGRIND
+#include <valgrind/valgrind.h>
+#endif
 #include "reactor_epoll.hpp"
+#include "reactor_uring.hpp"
 #include "scheduler.hpp"
 
 namespace wire::io {
+namespace {
 
-detail::backend* detail::backend::current(backend* likely) noexcept {
-    poller& p = wire::detail::current_poller("I/O outside a wire: call it from a wire");
-    if (&p == likely) return likely;  // a dynamic_cast takes longer than the rest of a wait
-    auto* const b = dynamic_cast<backend*>(&p);
-    WIRE_ASSERT(b || wire::detail::current_scheduler()->running()->root.cancelled,
-                "I/O in a runtime without a reactor: make a wire::io::reactor for it");
-    return b;
+backend_choice asked_for(backend_choice by_program) {
+    const char* const word = std::getenv("WIRE_REACTOR");
+    if (by_program != backend_choice::automatic || !word) return by_program;
+    const std::string_view name(word);
+    if (name == "auto") return backend_choice::automatic;
+    if (name == "io_uring") return backend_choice::io_uring;
+    if (name == "epoll") return backend_choice::epoll;
+    throw std::system_error(
+        EINVAL, std::system_category(),
+        "WIRE_REACTOR is \"" + std::string(name) + "\"; set it to auto, io_uring or epoll");
 }
 
-reactor::reactor(runtime& rt) : runtime_(rt), backend_(new detail::reactor_epoll) {
+bool on_valgrind() noexcept {
+#if WIRE_HAVE_VALGRIND
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
+}
+
+// Why this process gets no ring. One is made to find out, and given up again.
+detail::ring_refusal refusal() noexcept {
+    detail::ring trial;
+    return trial.open();
+}
+
+detail::backend* make_backend(backend_choice by_program) {
+    const backend_choice choice = asked_for(by_program);
+    if (choice == backend_choice::epoll) return new detail::reactor_epoll("epoll");
+    if (choice == backend_choice::automatic && on_valgrind())
+        return new detail::reactor_epoll("epoll: Valgrind does not see what io_uring writes");
+    const detail::ring_refusal no = refusal();
+    if (!no) return new detail::reactor_uring("io_uring");
+    if (choice == backend_choice::io_uring)
+        detail::made(no.what, no.error ? -no.error : -ENOSYS,
+                     "allow io_uring (kernel.io_uring_disabled, seccomp), or do not demand it");
+    const std::string line = std::string("epoll: ") + no.what + ": " +
+                             (no.error ? ::strerrorname_np(no.error) : "is not there");
+    wire::detail::report(diagnostic::fallback, "%s", line.c_str());
+    return new detail::reactor_epoll(line);
+}
+
+}  // namespace
+
+reactor::reactor(runtime& rt, const reactor_options& options)
+    : runtime_(rt), backend_(make_backend(options.backend)) {
     runtime_.attach(backend_);
 }
 
@@ -25,7 +72,12 @@ reactor::~reactor() {
 }
 
 std::string_view reactor::backend() const noexcept {
-    return backend_->name();
+    return backend_->line();
+}
+
+std::string_view backend() noexcept {
+    const detail::backend* const home = detail::backend::current();
+    return home ? home->line() : "none";
 }
 
 }  // namespace wire::io

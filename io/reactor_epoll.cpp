@@ -1,19 +1,13 @@
 #include "reactor_epoll.hpp"
 
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <new>
 #include <span>
-#include <string>
-#include <system_error>
 
 #include <wire/diagnostics.hpp>
 #include "syscalls.hpp"
@@ -28,33 +22,6 @@ constexpr std::uint32_t write_events = EPOLLOUT | EPOLLHUP | EPOLLERR;
 constexpr std::uint32_t read_ends = EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
 constexpr std::uint32_t write_ends = EPOLLHUP | EPOLLERR;
 
-int make(const char* call, std::ptrdiff_t outcome, const char* fix) {
-    if (outcome < 0)
-        throw std::system_error(static_cast<int>(-outcome), std::system_category(),
-                                std::string(call) + " for a reactor failed; " + fix);
-    return static_cast<int>(outcome);
-}
-
-bool is_tcp(int fd) noexcept {
-    int protocol = 0;
-    socklen_t length = sizeof protocol;
-    return invoke("getsockopt",
-                  [&] { return ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length); }) ==
-               0 &&
-           protocol == IPPROTO_TCP;
-}
-
-// What a waiting wire is said to wait for.
-const char* what(half h) noexcept {
-    return h == half::read ? "a readable descriptor" : "a writable descriptor";
-}
-
-timespec remaining(deadline until, std::int64_t now) noexcept {
-    const std::int64_t ns = std::max<std::int64_t>(until.ns() - now, 0);
-    return {.tv_sec = static_cast<time_t>(ns / 1'000'000'000),
-            .tv_nsec = static_cast<long>(ns % 1'000'000'000)};
-}
-
 // Rounded up: a sleep that ends too early would be repeated until the deadline.
 int milliseconds_to(deadline until, std::int64_t now) noexcept {
     constexpr std::int64_t ms = 1'000'000;
@@ -65,27 +32,19 @@ int milliseconds_to(deadline until, std::int64_t now) noexcept {
 }  // namespace
 
 void reactor_epoll::bind() {
-    constexpr const char* fix = "raise the limit of open files (ulimit -n)";
     if (epoll_ < 0)
-        epoll_ = make("epoll_create1",
-                      invoke("epoll_create1", [] { return ::epoll_create1(EPOLL_CLOEXEC); }), fix);
-    if (wakeup_ >= 0) return;
-    const int fd = make(
-        "eventfd", invoke("eventfd", [] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }), fix);
+        epoll_ = made("epoll_create1",
+                      invoke("epoll_create1", [] { return ::epoll_create1(EPOLL_CLOEXEC); }),
+                      more_files);
+    make_wakeup();
+    if (awake_) return;
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = wakeup_tag;
-    const auto n =
-        invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event); });
-    if (n < 0) ::close(fd);
-    make("epoll_ctl", n, "raise fs.epoll.max_user_watches");
-    wakeup_ = fd;
-}
-
-void reactor_epoll::notify() noexcept {
-    const std::uint64_t one = 1;
-    // Fails only if the counter is full, and then an edge is on its way.
-    static_cast<void>(invoke("write", [&] { return ::write(wakeup_, &one, sizeof one); }));
+    made("epoll_ctl",
+         invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeup_, &event); }),
+         "raise fs.epoll.max_user_watches");
+    awake_ = true;
 }
 
 void reactor_epoll::poll(deadline until) {
@@ -120,13 +79,13 @@ std::ptrdiff_t reactor_epoll::sleep_in_kernel(std::span<epoll_event> events, dea
             return ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), patience);
         });
     }
-    if (n < 0 && errno != EINTR) make(call, -errno, "is epoll refused here?");
+    if (n < 0 && errno != EINTR) made(call, -errno, "is epoll refused here?");
     return n;
 }
 
 void reactor_epoll::on_event(std::uint64_t tag, std::uint32_t events) noexcept {
     if (tag == wakeup_tag) return;
-    fd_entry& e = entries_[static_cast<std::uint32_t>(tag)];
+    fd_entry& e = table_[static_cast<std::uint32_t>(tag)];
     if (e.generation != tag >> 32) return;  // of a descriptor that is gone
     if (e.foreign)
         on_foreign_event(e, events);
@@ -156,7 +115,7 @@ void reactor_epoll::on_foreign_event(fd_entry& e, std::uint32_t events) noexcept
 std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
                                        deadline until) noexcept {
     if (!entry)
-        if (const int error = enrol(fd, entry)) return -error;
+        if (const int error = register_owned(fd, entry)) return -error;
     fd_entry& e = *entry;
     const std::uint32_t generation = e.generation;
     for (bool first = true;; first = false) {
@@ -167,7 +126,7 @@ std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
                 e[op.needs].waiters.push_back(me);
             else
                 e[op.needs].waiters.push_front(me);
-            if (const int error = sleep(me, what(op.needs), until)) return -error;
+            if (const int error = sleep(me, op.needs, until)) return -error;
             // Closed after the wake-up: the number may be another descriptor's already.
             if (e.generation != generation) return -EBADF;
         }
@@ -177,44 +136,25 @@ std::ptrdiff_t reactor_epoll::complete(int fd, fd_entry*& entry, operation& op,
     }
 }
 
-int reactor_epoll::sleep(fd_waiter& me, const char* what, deadline until) noexcept {
-    ++waiting_;
-    const int outcome = wire::detail::park(what, until);
-    --waiting_;
-    return me.error ? me.error : outcome;
-}
-
-// Registers a descriptor of the library.
-int reactor_epoll::enrol(int fd, fd_entry*& entry) noexcept {
+int reactor_epoll::register_owned(int fd, fd_entry*& entry) noexcept {
     // The number was waited for as somebody else's. Those waits go on in wait_owned().
-    if (fd_entry* const stranger = entry_of(fd); stranger && stranger->foreign)
-        give_up(*stranger, EAGAIN);
-    fd_entry* const e = new_entry(fd);
-    if (!e) return ENOMEM;
-    e->short_means_empty = is_tcp(fd);
+    if (fd_entry* const stranger = table_.find(fd); stranger && stranger->foreign)
+        table_.remove(*stranger, EAGAIN);
+    entry = enrol(fd);
+    if (!entry) return ENOMEM;
     constexpr std::uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-    int error = control(EPOLL_CTL_ADD, *e, events);
-    if (error == EEXIST) error = control(EPOLL_CTL_MOD, *e, events);  // armed by wait()
-    if (error) {
-        give_up(*e, EBADF);
-        return error;
-    }
-    entry = e;
-    ++enrolled_;
-    return 0;
+    int error = control(EPOLL_CTL_ADD, *entry, events);
+    if (error == EEXIST) error = control(EPOLL_CTL_MOD, *entry, events);  // armed by wait()
+    if (error) forget(*std::exchange(entry, nullptr));
+    return error;
 }
 
-void reactor_epoll::forget(fd_entry& e) noexcept {
-    if (!retired_) control(EPOLL_CTL_DEL, e, 0);
-    give_up(e, EBADF);
-    if (--enrolled_ == 0 && retired_) delete this;
+void reactor_epoll::let_go(fd_entry& e) noexcept {
+    control(EPOLL_CTL_DEL, e, 0);
 }
 
-void reactor_epoll::retire() noexcept {
-    for (int* fd : {&epoll_, &wakeup_})
-        if (*fd >= 0) ::close(std::exchange(*fd, -1));
-    retired_ = true;
-    if (enrolled_ == 0) delete this;
+void reactor_epoll::shut() noexcept {
+    if (epoll_ >= 0) ::close(std::exchange(epoll_, -1));
 }
 
 int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
@@ -226,7 +166,7 @@ int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
         fd_waiter me;
         (*e)[h].waiters.push_back(me);
         if (const int error = arm_foreign(*e)) return error == EPERM ? 0 : error;  // a regular file
-        const int outcome = sleep(me, what(h), until);
+        const int outcome = sleep(me, h, until);
         if (outcome != EAGAIN) return outcome;  // EAGAIN: the number became a library descriptor's
     }
 }
@@ -261,8 +201,8 @@ void reactor_epoll::unwatch(fd_waiter& w) noexcept {
 
 // The record of a number that may be somebody else's; nullptr if there is no memory for one.
 fd_entry* reactor_epoll::foreign_entry(int fd) noexcept {
-    if (fd_entry* const known = entry_of(fd)) return known;
-    fd_entry* const e = new_entry(fd);
+    if (fd_entry* const known = table_.find(fd)) return known;
+    fd_entry* const e = table_.add(fd);
     if (e) e->foreign = true;
     return e;
 }
@@ -280,11 +220,9 @@ int reactor_epoll::arm_foreign(fd_entry& e) noexcept {
 // Asks the system whether a descriptor of the library is ready: what is noted may be out of date.
 // Returns 0, 1 or -errno.
 int reactor_epoll::look_again(fd_entry& e, half h) noexcept {
-    pollfd now{
-        .fd = e.fd, .events = static_cast<short>(h == half::read ? POLLIN : POLLOUT), .revents = 0};
-    const auto n = invoke("poll", [&] { return ::poll(&now, 1, 0); });
+    const int n = look(e.fd, h);
     if (n == 0) e[h].ready = false;
-    return static_cast<int>(n);
+    return n;
 }
 
 // A wait for a number that a descriptor of the library owns.
@@ -297,7 +235,7 @@ int reactor_epoll::wait_owned(fd_entry& e, half h, deadline until) noexcept {
         fd_waiter me;
         const std::uint32_t generation = e.generation;
         e[h].waiters.push_back(me);
-        if (const int error = sleep(me, what(h), until)) return error;
+        if (const int error = sleep(me, h, until)) return error;
         if (e.generation != generation) return EBADF;
     }
 }
@@ -309,45 +247,6 @@ int reactor_epoll::control(int operation, fd_entry& e, std::uint32_t events) noe
     event.data.u64 = std::uint64_t{e.generation} << 32 | e.index;
     return static_cast<int>(
         -invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, operation, e.fd, &event); }));
-}
-
-fd_entry* reactor_epoll::entry_of(int fd) const noexcept {
-    const auto n = static_cast<std::size_t>(fd);
-    return n < by_number_.size() ? by_number_[n] : nullptr;
-}
-
-// A record for `fd`; nullptr if there is no memory for another.
-fd_entry* reactor_epoll::new_entry(int fd) noexcept try {
-    const auto n = static_cast<std::size_t>(fd);
-    if (n >= by_number_.size()) by_number_.resize(std::max(n + 1, 2 * by_number_.size()));
-    if (!free_) {
-        fd_entry& fresh = entries_.emplace_back();
-        fresh.index = static_cast<std::uint32_t>(entries_.size() - 1);
-        fresh.home = this;
-        free_ = &fresh;
-    }
-    fd_entry& e = *std::exchange(free_, free_->next_free);
-    e.fd = fd;
-    e.foreign = e.short_means_empty = false;
-    for (auto& d : e.directions) d.ready = d.ended = false;
-    by_number_[n] = &e;
-    return &e;
-} catch (const std::bad_alloc&) {
-    return nullptr;
-}
-
-// Whoever waits gets `error`.
-void reactor_epoll::give_up(fd_entry& e, int error) noexcept {
-    for (auto& d : e.directions) {
-        for (fd_waiter* w = d.waiters.next(nullptr); w; w = d.waiters.next(w)) w->error = error;
-        wake_every(d.waiters);
-    }
-    auto& known = by_number_[static_cast<std::size_t>(e.fd)];
-    if (known == &e) known = nullptr;
-    ++e.generation;
-    e.fd = -1;
-    e.next_free = free_;
-    free_ = &e;
 }
 
 }  // namespace wire::io::detail

@@ -19,9 +19,7 @@
 #include <sys/epoll.h>
 
 #include <cstdint>
-#include <deque>
 #include <span>
-#include <vector>
 
 #include "backend.hpp"
 
@@ -29,31 +27,25 @@ namespace wire::io::detail {
 
 class reactor_epoll final : public backend {
 public:
+    using backend::backend;
     void bind() override;
     void poll(deadline until) override;
-    void notify() noexcept override;
-    [[nodiscard]] bool armed() const noexcept override { return waiting_ > 0; }
-
     std::ptrdiff_t complete(int fd, fd_entry*& entry, operation& op,
                             deadline until) noexcept override;
     int wait(int fd, half h, deadline until) noexcept override;
     bool watch(fd_waiter& w, int fd, half h) noexcept override;
     void unwatch(fd_waiter& w) noexcept override;
-    void forget(fd_entry& entry) noexcept override;
-    void retire() noexcept override;
-    [[nodiscard]] std::string_view name() const noexcept override { return "epoll"; }
 
 private:
-    ~reactor_epoll() override = default;  // retire()
+    ~reactor_epoll() override = default;
 
-    fd_entry* new_entry(int fd) noexcept;
+    void let_go(fd_entry& entry) noexcept override;
+    void shut() noexcept override;
+
     fd_entry* foreign_entry(int fd) noexcept;
-    void give_up(fd_entry& e, int error) noexcept;
-    fd_entry* entry_of(int fd) const noexcept;
     int control(int operation, fd_entry& e, std::uint32_t events) noexcept;
 
-    int enrol(int fd, fd_entry*& entry) noexcept;
-    int sleep(fd_waiter& me, const char* what, deadline until) noexcept;
+    int register_owned(int fd, fd_entry*& entry) noexcept;
     int arm_foreign(fd_entry& e) noexcept;
     int wait_owned(fd_entry& e, half h, deadline until) noexcept;
     int look_again(fd_entry& e, half h) noexcept;
@@ -64,14 +56,8 @@ private:
     void on_foreign_event(fd_entry& e, std::uint32_t events) noexcept;
 
     int epoll_ = -1;
-    int wakeup_ = -1;      // eventfd, edge-triggered: never read
+    bool awake_ = false;   // knows the eventfd
     bool coarse_ = false;  // epoll_pwait2 is refused
-    std::size_t waiting_ = 0;
-    std::size_t enrolled_ = 0;  // descriptors of the library that refer to a record here
-    bool retired_ = false;
-    std::deque<fd_entry> entries_;
-    fd_entry* free_ = nullptr;
-    std::vector<fd_entry*> by_number_;
 };
 
 }  // namespace wire::io::detail

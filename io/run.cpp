@@ -128,7 +128,7 @@ int run_one(job& j) noexcept {
         runtime rt(j.options.runtime);
         std::optional<io::dump_on_quit> dumps;
         if (j.options.dump_on_quit) dumps.emplace(rt);
-        const io::reactor reactor(rt);
+        const io::reactor reactor(rt, j.options.reactor);
         member.emplace(j.together, rt);
         rt.run_once(std::chrono::nanoseconds(0));  // makes its kernel objects, or throws
         started = true;

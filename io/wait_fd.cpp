@@ -26,7 +26,7 @@ const wire::detail::wait_source fd_wait::source{
     .detach =
         [](wait& w) noexcept {
             auto& self = static_cast<fd_wait&>(w);
-            if (self.here_.linked()) self.home_->unwatch(self.here_);
+            if (self.here_.linked() || self.here_.request) self.home_->unwatch(self.here_);
         },
 };
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -13,8 +14,10 @@
 #include <wire/spawn.hpp>
 #include <wire/wait_fd.hpp>
 
+#include "support/backend.hpp"
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
+#include "support/environment.hpp"
 #include "support/failing_call.hpp"
 #include "support/trace.hpp"
 
@@ -29,6 +32,27 @@ int dig(int depth) {
 }
 
 // First in this file: the handler is installed once in a process, and the child wants a fresh one.
+// Sets a variable of the environment for a block.
+class environment_variable {
+public:
+    environment_variable(const char* name, const char* value) : name_(name) {
+        if (const char* const old = ::getenv(name)) before_ = old;
+        ::setenv(name, value, 1);
+    }
+    ~environment_variable() {
+        if (before_)
+            ::setenv(name_, before_->c_str(), 1);
+        else
+            ::unsetenv(name_);
+    }
+    environment_variable(const environment_variable&) = delete;
+    environment_variable& operator=(const environment_variable&) = delete;
+
+private:
+    const char* const name_;
+    std::optional<std::string> before_;
+};
+
 TEST_CASE("run: a stack overflow of main is reported with its name") {
     const death end = run_in_child([] { static_cast<void>(run([] { return dig(1); })); });
     CHECK(end.signal == SIGSEGV);
@@ -111,12 +135,19 @@ TEST_CASE("run: a deadlock gives 1 and names who waits") {
 }
 
 TEST_CASE("run: a kernel object that cannot be made gives 1 and names the call") {
-    for (const std::string call : {"epoll_create1", "eventfd", "epoll_ctl"}) {
+    const auto on_epoll = io::backend_choice::epoll, on_ring = io::backend_choice::io_uring;
+    std::vector<std::pair<std::string, io::backend_choice>> calls = {
+        {"epoll_create1", on_epoll}, {"eventfd", on_epoll}, {"epoll_ctl", on_epoll}};
+    if (on_io_uring()) {
+        calls.emplace_back("io_uring_setup", on_ring);
+        calls.emplace_back("eventfd", on_ring);
+    }
+    for (const auto& [call, backend] : calls) {
         CAPTURE(call);
         const caught_diagnostics said;
         const failing_call refused(call.c_str(), EMFILE);
         bool ran = false;
-        CHECK(run([&] { ran = true; }) == 1);
+        CHECK(run([&] { ran = true; }, {.reactor = {.backend = backend}}) == 1);
         CHECK_FALSE(ran);
         CHECK(said.has(diagnostic::failure, call));
         CHECK(said.has(diagnostic::failure, "Too many open files"));
@@ -159,7 +190,7 @@ TEST_CASE("run: if one of the threads has no kernel object, none calls main") {
     const caught_diagnostics said;
     std::atomic<int> ran{0};
     for (const int nth : {1, 2, 3}) {
-        const failing_call refused("epoll_create1", EMFILE, nth, 1);
+        const failing_call refused("eventfd", EMFILE, nth, 1);
         CHECK(run([&] { ++ran; }, {.threads = 3}) == 1);
     }
     CHECK(ran == 0);
@@ -190,8 +221,56 @@ TEST_CASE("run: it may be called again, and from several threads") {
 
 TEST_CASE("reactor: it says what it runs on") {
     runtime rt;
-    const io::reactor reactor(rt);
-    CHECK(reactor.backend() == "epoll");
+    const io::reactor on_epoll(rt, {.backend = io::backend_choice::epoll});
+    CHECK(on_epoll.backend() == "epoll");
+}
+
+TEST_CASE("reactor: on a wire, io::backend() says what it runs on") {
+    std::string said;
+    CHECK(run([&] { said = io::backend(); }, {.reactor = {.backend = io::backend_choice::epoll}}) ==
+          0);
+    CHECK(said == "epoll");
+    CHECK(run([&] { said = io::backend(); }) == 0);
+    CHECK(said.starts_with(on_io_uring() ? "io_uring" : "epoll"));
+}
+
+TEST_CASE("reactor: where io_uring is refused it takes epoll, and says why") {
+    const environment_variable automatic("WIRE_REACTOR", "auto");
+    for (const auto& [error, name] :
+         {std::pair(EPERM, "EPERM"), {ENOSYS, "ENOSYS"}, {ENOMEM, "ENOMEM"}, {EMFILE, "EMFILE"}}) {
+        const caught_diagnostics said;
+        const failing_call refused("io_uring_setup", error);
+        runtime rt;
+        const io::reactor reactor(rt);
+        CHECK(reactor.backend() == std::string("epoll: io_uring_setup: ") + name);
+        CHECK(said.has(diagnostic::fallback, std::string(reactor.backend())));
+        CHECK(rt.run());
+        CHECK_THROWS_AS(io::reactor(rt, {.backend = io::backend_choice::io_uring}),
+                        std::system_error);
+    }
+}
+
+TEST_CASE("reactor: older kernels' io_uring will do") {
+    WIRE_LEAVE_OUT_IF(!on_io_uring(), "io_uring is not in use");
+    for (const int rung : {1, 2}) {
+        const failing_call refused("io_uring_setup", EINVAL, 1, rung);
+        runtime rt;
+        const io::reactor reactor(rt, {.backend = io::backend_choice::io_uring});
+        CHECK(reactor.backend() == "io_uring");
+    }
+}
+
+TEST_CASE("reactor: WIRE_REACTOR chooses where the program does not") {
+    const environment_variable chosen("WIRE_REACTOR", "epoll");
+    {
+        runtime rt;
+        CHECK(io::reactor(rt).backend() == "epoll");
+    }
+    const environment_variable wrong("WIRE_REACTOR", "uring");
+    runtime rt;
+    CHECK_THROWS_WITH_AS(io::reactor{rt}, doctest::Contains("auto, io_uring or epoll"),
+                         std::system_error);
+    CHECK_NOTHROW(io::reactor(rt, {.backend = io::backend_choice::epoll}));
 }
 
 TEST_CASE("reactor: makes its kernel objects in run(), on the thread that runs") {
@@ -211,8 +290,10 @@ TEST_CASE("reactor: a failed start can be tried again") {
     const io::reactor reactor(rt);
     bool ran = false;
     rt.go([&] { ran = true; });
-    for (const char* call : {"epoll_create1", "eventfd", "epoll_ctl"}) {
-        const failing_call refused(call, ENOMEM, 1, 1);
+    const std::vector<const char*> on_epoll = {"epoll_create1", "eventfd", "epoll_ctl"};
+    const std::vector<const char*> on_ring = {"eventfd", "io_uring_setup"};
+    for (const char* call : on_io_uring() ? on_ring : on_epoll) {
+        const failing_call refused(call, EMFILE, 1, 1);
         CHECK_THROWS_AS(rt.run().value(), std::system_error);
     }
     CHECK_FALSE(ran);
@@ -270,7 +351,7 @@ TEST_CASE("reactor: I/O in a wire that is sent after its end is cancelled, also 
 TEST_CASE("reactor: a wait that an interrupted poll saw nothing of goes on") {
     on_wires([] {
         auto [near, far] = unix_pair();
-        const failing_call interrupted("epoll_pwait2", EINTR, 1, 5);
+        const failing_call interrupted(sleeping_call(), EINTR, 1, 5);
         auto reader = spawn([&far] { return take(far); });
         let_others_run();
         put(near, "x");

@@ -21,6 +21,7 @@
 #include <wire/spawn.hpp>
 #include <wire/wait_fd.hpp>
 
+#include "support/backend.hpp"
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
 #include "support/environment.hpp"
@@ -175,7 +176,7 @@ TEST_CASE("run: threads whose wires wait make no system call and do not wake up"
     const int end = ::eventfd(0, EFD_CLOEXEC);
     std::atomic<int> polls{-1}, later{-1};
     long slept = -1, slept_later = -1;
-    const failing_call counted("epoll_pwait2", 0);
+    const failing_call counted(sleeping_call(), 0);
     std::atomic<int> waiting{0};
     std::jthread observer([&] {
         while (waiting < 4) std::this_thread::sleep_for(1ms);

@@ -23,4 +23,4 @@ boost=libboost-context1.81-dev
 if dpkg-query -W -f='${Status}' libboost-context1.74-dev 2>/dev/null | grep -q 'ok installed'; then
     boost=libboost-context1.74-dev
 fi
-build_packages=(g++ meson ninja-build pkg-config "$boost" libcli11-dev)
+build_packages=(g++ meson ninja-build pkg-config "$boost" liburing-dev libcli11-dev)

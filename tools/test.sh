@@ -92,15 +92,15 @@ need "${build_packages[@]}" python3 doctest-dev netcat-openbsd \
 # What was configured without a package would not notice it.
 [ $installed = no ] || rm -rf build/debug
 
-tested debug "" unit interleave e2e headers tidy
+tested debug "" unit interleave e2e epoll headers tidy
 if [ $all = yes ]; then
     stage tests test-debug-long suites test-debug-long debug seeds stress packaging planted
     stage tests valgrind suites valgrind debug unit -- --setup valgrind
-    tested release "--buildtype=release" unit interleave stress e2e
+    tested release "--buildtype=release" unit interleave stress e2e epoll
     CC=clang-16 CXX=clang++-16 tested clang "" unit interleave e2e headers
     # Optimising these more would only take minutes more to compile.
     sanitized="-Doptimization=1 -Db_lundef=false"
-    tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e planted
+    tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e epoll planted
     tested tsan "-Db_sanitize=thread $sanitized" unit stress planted
     tested coverage "--buildtype=debug -Db_coverage=true" unit
     stage check coverage covered && tail -n 2 $results/coverage.log

@@ -11,10 +11,11 @@ namespace wire {
 
 /// How wire::run runs.
 struct run_options {
-    unsigned threads = 1;          ///< a runtime for each; `fn` runs once on each. At least 1
-    runtime_options runtime = {};  ///< of each of them
-    bool fault_report = true;      ///< report stack overflows and wild pointers of wires
-    bool dump_on_quit = false;     ///< SIGQUIT prints all wires; see io::dump_on_quit
+    unsigned threads = 1;              ///< a runtime for each; `fn` runs once on each. At least 1
+    runtime_options runtime = {};      ///< of each of them
+    io::reactor_options reactor = {};  ///< of each of them
+    bool fault_report = true;          ///< report stack overflows and wild pointers of wires
+    bool dump_on_quit = false;         ///< SIGQUIT prints all wires; see io::dump_on_quit
 };
 
 namespace detail {

@@ -16,6 +16,7 @@ struct fd_waiter : wire::detail::waiter {
     explicit fd_waiter(wire::detail::queued_wait& w) noexcept : waiter(w) {}
     int error = 0;                   // EBADF: closed meanwhile; it must not be touched
     std::size_t* counted = nullptr;  // what counts a wait in a queue
+    void* request = nullptr;         // what the kernel has been asked for it
 };
 
 }  // namespace detail

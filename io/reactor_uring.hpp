@@ -1,0 +1,108 @@
+// The reactor's backend on io_uring.
+//
+// A wire's operation is a `flight`: it lies on the wire's stack, and the wire returns only when the
+// kernel has sent its completion. A deadline or a cancellation asks the kernel to cancel it and
+// waits; what was done nevertheless is the result. So no buffer is the kernel's after its wire has
+// gone on. What has no buffer needs no such care: polls and acceptors live here and may outlive
+// whoever began them.
+//
+// One wire at a time has the `turn` in a direction of a descriptor, in the order of asking; the
+// others sleep until it is handed to them. So the kernel has at most one operation of a direction,
+// and what comes is given out first come, first served.
+//
+// Sends, receives and accepts are the kernel's affair as a whole. Everything else, and the wait for
+// a descriptor, is a poll and then an attempt.
+//
+// close() never suspends: it cancels the flights of the descriptor, whose wires return EBADF later,
+// and submits what is queued, so that nothing refers to the number when it is used again.
+//
+// The user data of a submission is the address of what it is about, with its kind in the low bits.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "backend.hpp"
+#include "ring.hpp"
+
+namespace wire::io::detail {
+
+/// An operation of a wire, on its stack, from its submission to its completion.
+struct flight : wire::detail::waiter {
+    int result = 0;
+    unsigned flags = 0;
+    bool landed = false;
+};
+
+/// A wait for one readiness. It is free again after its completion.
+struct poll_request {
+    fd_waiter* who = nullptr;  // nullptr: nobody cares any more
+    poll_request* next_free = nullptr;
+};
+
+/// The connections that the kernel accepts for a listener. It is free again when it has no owner
+/// and the kernel is done with it.
+struct acceptor {
+    fd_entry* owner = nullptr;
+    wire::detail::waiter* sleeper = nullptr;
+    std::vector<int> accepted;
+    std::size_t taken = 0;  // of `accepted`
+    int error = 0;
+    bool armed = false;      // the kernel accepts
+    bool cancelled = false;  // and has been asked to stop
+    acceptor* next_free = nullptr;
+};
+
+class reactor_uring final : public backend {
+public:
+    using backend::backend;
+    void bind() override;
+    void poll(deadline until) override;
+
+    std::ptrdiff_t complete(int fd, fd_entry*& entry, operation& op,
+                            deadline until) noexcept override;
+    int wait(int fd, half h, deadline until) noexcept override;
+    bool watch(fd_waiter& w, int fd, half h) noexcept override;
+    void unwatch(fd_waiter& w) noexcept override;
+
+private:
+    ~reactor_uring() override = default;
+
+    void let_go(fd_entry& entry) noexcept override;
+    void shut() noexcept override;
+
+    void arm_wakeup() noexcept;
+    void take_completions() noexcept;
+    void on_completion(const completion& c) noexcept;
+    void on_poll(poll_request& p, int result) noexcept;
+    void on_accept(acceptor& a, const completion& c) noexcept;
+
+    int take_turn(fd_entry& e, half h, deadline until) noexcept;
+    void pass_turn(fd_entry::direction& d) noexcept;
+    std::ptrdiff_t make(fd_entry& e, operation& op, deadline until) noexcept;
+    std::ptrdiff_t fly(fd_entry& e, operation& op, deadline until) noexcept;
+    int land(flight& f, half h, deadline until) noexcept;
+    std::ptrdiff_t attempt_when_ready(fd_entry& e, operation& op, deadline until) noexcept;
+
+    bool arm(fd_waiter& w, int fd, half h) noexcept;
+    int sleep_armed(fd_waiter& me, int fd, half h, deadline until) noexcept;
+    void cancel(std::uint64_t about) noexcept;
+
+    acceptor* acceptor_of(fd_entry& e) noexcept;
+    std::ptrdiff_t accept(fd_entry& e, deadline until) noexcept;
+    void begin(acceptor& a, int fd) noexcept;
+    void keep(acceptor& a, int fd) noexcept;
+    void stop(acceptor& a) noexcept;
+    void abandon(acceptor& a) noexcept;
+
+    ring ring_;
+    bool multishot_ = true;
+    std::deque<poll_request> polls_;
+    poll_request* free_poll_ = nullptr;
+    std::deque<acceptor> acceptors_;
+    acceptor* free_acceptor_ = nullptr;
+    std::size_t accepting_ = 0;  // acceptors that the kernel is not done with
+};
+
+}  // namespace wire::io::detail

@@ -1,0 +1,134 @@
+// What is the io_uring backend's own: operations that are with the kernel, full queues, connections
+// that it accepts ahead. Left out where io_uring is not in use.
+#include "support/io.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <vector>
+
+#include <wire/cancel.hpp>
+#include <wire/spawn.hpp>
+#include <wire/wait_fd.hpp>
+
+#include "support/backend.hpp"
+#include "support/environment.hpp"
+
+namespace wire::test {
+namespace {
+
+#define WIRE_NEEDS_IO_URING() WIRE_LEAVE_OUT_IF(!on_io_uring(), "io_uring is not in use")
+
+TEST_CASE("io_uring: more operations at once than there are places for submissions") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        constexpr int pairs = 300;  // the ring has 256
+        std::vector<stream_pair> all;
+        std::vector<handle<std::string>> readers;
+        for (int i = 0; i < pairs; ++i) all.push_back(unix_pair());
+        for (auto& p : all) readers.push_back(spawn([&p] { return take(p.second); }));
+        let_others_run();
+        for (auto& p : all) put(p.first, "x");
+        for (auto& r : readers) CHECK(r.join(soon()).value() == "x");
+    });
+}
+
+TEST_CASE("io_uring: more completions at once than there are places for them") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        constexpr int wires = 4500;  // the ring has 4,096
+        const int event = ::eventfd(0, EFD_CLOEXEC);
+        int woken = 0;
+        for (int i = 0; i < wires; ++i)
+            go([&] {
+                CHECK(io::wait_readable(event, soon()));
+                ++woken;
+            });
+        let_others_run();
+        CHECK(woken == 0);
+        ::eventfd_write(event, 1);
+        while (woken < wires && sleep(within(1ms))) {
+        }
+        CHECK(woken == wires);
+        ::close(event);
+    });
+}
+
+// The buffer of a read that was given up is the wire's again when the call returns.
+TEST_CASE("io_uring: what a read that timed out would have received stays in the socket") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        auto [near, far] = unix_pair();
+        std::array<std::byte, 8> buffer{};
+        for (int i = 0; i < 100; ++i) {
+            CHECK(far.read(buffer, within(10us)).code() == ETIMEDOUT);
+            put(near, "x");
+            let_others_run();
+            CHECK(buffer == std::array<std::byte, 8>{});
+            CHECK(take(far) == "x");
+        }
+    });
+}
+
+TEST_CASE("io_uring: the kernel accepts for a server that is busy, but only so many ahead") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        auto door = io::listen_tcp("127.0.0.1", 0).value();
+        const std::uint16_t port = door.port();
+        auto first = spawn([&] { return door.accept(soon()).has_value(); });
+        let_others_run();
+        std::vector<stream> clients;
+        const int before = open_descriptors();
+        for (int i = 0; i < 200; ++i) clients.push_back(io::connect_tcp("127.0.0.1", port).value());
+        CHECK(first.join(soon()).value());
+        CHECK(open_descriptors() - before < 200 + 100);
+        for (int i = 1; i < 200; ++i) CHECK(door.accept(soon()));
+        CHECK(door.accept(shortly()).code() == ETIMEDOUT);
+    });
+}
+
+TEST_CASE("io_uring: connections that nobody has accepted end with the listener") {
+    WIRE_NEEDS_IO_URING();
+    const int before = open_descriptors();
+    on_wires([] {
+        auto door = io::listen_tcp("127.0.0.1", 0).value();
+        auto first = spawn([&] { return door.accept(soon()).has_value(); });
+        let_others_run();
+        std::vector<stream> clients;
+        for (int i = 0; i < 10; ++i)
+            clients.push_back(io::connect_tcp("127.0.0.1", door.port()).value());
+        CHECK(first.join(soon()).value());
+        let_others_run();
+        door.close();
+        std::array<std::byte, 8> buffer;
+        for (auto& c : clients) {
+            const auto n = c.read(buffer, soon());
+            CHECK((n.code() == ECONNRESET || n.value_or(1) == 0));
+        }
+    });
+    CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("io_uring: a listener outlives the reactor that accepts for it") {
+    WIRE_NEEDS_IO_URING();
+    const int before = open_descriptors();
+    {
+        io::listener door = io::listen_tcp("127.0.0.1", 0).value();
+        std::vector<stream> clients;
+        runtime rt({.stack = {.size = 256 * 1024}});
+        const io::reactor reactor(rt);
+        rt.go([&] {
+            auto first = spawn([&] { return door.accept(soon()).has_value(); });
+            let_others_run();
+            for (int i = 0; i < 5; ++i)
+                clients.push_back(io::connect_tcp("127.0.0.1", door.port()).value());
+            CHECK(first.join(soon()).value());
+        });
+        CHECK(rt.run());
+    }
+    CHECK(open_descriptors() == before);
+}
+
+}  // namespace
+}  // namespace wire::test
