@@ -20,9 +20,14 @@ constexpr std::size_t path_offset = offsetof(sockaddr_un, sun_path);
 
 address address::from(const sockaddr* raw, socklen_t length) noexcept {
     address a;
-    a.length_ = std::min<socklen_t>(length, sizeof a.storage_);
+    a.resize(length);
     std::memcpy(&a.storage_, raw, a.length_);
     return a;
+}
+
+void address::resize(socklen_t length) noexcept {
+    length_ = std::min(length, length_max);
+    if (length_ == 0) storage_.ss_family = AF_UNSPEC;
 }
 
 result<address> address::ip(std::string_view host, std::uint16_t port) noexcept {

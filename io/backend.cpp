@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include <wire/offload.hpp>
 #include "scheduler.hpp"
 #include "syscalls.hpp"
 
@@ -59,6 +60,13 @@ fd_entry* backend::enrol(int fd) noexcept {
     e->short_means_empty = is_tcp(fd);
     ++enrolled_;
     return e;
+}
+
+std::ptrdiff_t backend::perform(const file_call& call, deadline until) noexcept {
+    std::ptrdiff_t n = 0;
+    auto body = [&] { n = call.attempt(); };
+    const int error = run_on_helper(until, body);
+    return error ? -error : n;
 }
 
 void backend::forget(fd_entry& e) noexcept {

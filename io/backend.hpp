@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -14,6 +15,8 @@
 #include <wire/deadline.hpp>
 #include <wire/poller.hpp>
 #include "fd_table.hpp"
+#include "file_call.hpp"
+#include "helpers.hpp"
 
 namespace wire::io::detail {
 
@@ -44,6 +47,10 @@ public:
     /// Ends what watch() began.
     virtual void unwatch(fd_waiter& w) noexcept = 0;
 
+    /// Makes a call on files without blocking the thread: here on a helper thread. Returns its
+    /// result or -errno.
+    virtual std::ptrdiff_t perform(const file_call& call, deadline until) noexcept;
+
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
     void forget(fd_entry& entry) noexcept;
 
@@ -53,6 +60,8 @@ public:
 
     /// Which it is, and why: "io_uring", or "epoll: io_uring_setup: EPERM".
     [[nodiscard]] std::string_view line() const noexcept { return line_; }
+
+    std::unique_ptr<helpers> helping;  // as long as there is a reactor
 
 protected:
     ~backend() override = default;  // retire()

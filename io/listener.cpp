@@ -1,8 +1,6 @@
 #include <wire/listener.hpp>
 
-#include <netinet/in.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 
@@ -38,48 +36,17 @@ bool is_exhaustion(int error) noexcept {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-result<void> bind_to(int fd, const address& at) noexcept {
-    return detail::outcome(invoke("bind", [&] { return ::bind(fd, at.raw(), at.length()); }));
-}
-
-// Whether `path` is a socket that nobody listens on any more.
-bool is_stale(const address& at, const std::string& path) noexcept {
-    struct stat s {};
-    if (::lstat(path.c_str(), &s) != 0 || !S_ISSOCK(s.st_mode)) return false;
-    const auto probe = detail::make_socket(AF_UNIX);
-    return probe && invoke("connect", [&] {
-                        return ::connect(probe->number(), at.raw(), at.length());
-                    }) == -ECONNREFUSED;
-}
-
-result<void> bind_or_replace(int fd, const address& at) noexcept {
-    const auto bound = bind_to(fd, at);
-    if (bound.code() != EADDRINUSE || at.family() != AF_UNIX) return bound;
-    const std::string path = at.path();
-    if (path.front() == '@' || !is_stale(at, path)) return bound;
-    const auto n = invoke("unlink", [&] { return ::unlink(path.c_str()); });
-    return n < 0 ? detail::outcome(n) : bind_to(fd, at);
-}
-
-std::uint64_t inode_of(const std::string& path) noexcept {
-    struct stat s {};
-    return ::lstat(path.c_str(), &s) == 0 ? s.st_ino : 0;
-}
-
 result<void> prepare(int fd, int family, const listen_options& options) noexcept {
-    const auto set = [fd](bool wanted, int level, int name, int value) {
-        return wanted ? detail::set_option(fd, level, name, value) : result<void>();
-    };
     const bool tcp = family != AF_UNIX;
-    if (auto r = set(tcp && options.reuse_address, SOL_SOCKET, SO_REUSEADDR, 1); !r) return r;
-    if (auto r = set(tcp && options.reuse_port, SOL_SOCKET, SO_REUSEPORT, 1); !r) return r;
-    return set(family == AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only);
+    if (tcp && options.reuse_address)
+        if (auto r = detail::set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1); !r) return r;
+    return detail::share_port(fd, family, options.reuse_port, options.ipv6_only);
 }
 
 }  // namespace
 
 result<listener> listener::adopt(int fd) noexcept {
-    auto owned = detail::adopt_socket(fd);
+    auto owned = detail::adopt_socket(fd, SOCK_STREAM);
     if (!owned) return failure{owned.code()};
     return listener(*std::move(owned));
 }
@@ -97,19 +64,6 @@ result<stream> listener::accept(deadline until) noexcept {
     }
 }
 
-void listener::close() noexcept {
-    if (!is_open()) return;
-    // Another server may have put its own socket there meanwhile.
-    if (!path_.empty() && inode_of(path_) == inode_) ::unlink(path_.c_str());
-    path_.clear();
-    fd_.close();
-}
-
-int listener::release() noexcept {
-    path_.clear();
-    return fd_.release();
-}
-
 result<address> listener::local_address() const noexcept {
     return detail::address_of(native_handle(), "getsockname", &::getsockname);
 }
@@ -120,16 +74,14 @@ std::uint16_t listener::port() const noexcept {
 }
 
 result<listener> listen(const address& at, const listen_options& options) noexcept {
-    auto fd = detail::make_socket(at.family());
+    auto fd = detail::make_socket(at.family(), SOCK_STREAM);
     if (!fd) return failure{fd.code()};
     const int number = fd->number();
     if (auto r = prepare(number, at.family(), options); !r) return failure{r.code()};
-    if (auto r = bind_or_replace(number, at); !r) return failure{r.code()};
+    auto path = detail::bind(number, at, SOCK_STREAM);
+    if (!path) return failure{path.code()};
     listener made(*std::move(fd));
-    if (const std::string path = at.path(); !path.empty() && path.front() != '@') {
-        made.path_ = path;
-        made.inode_ = inode_of(path);
-    }
+    made.path_ = *std::move(path);
     const auto n = invoke("listen", [&] { return ::listen(number, options.backlog); });
     if (n < 0) return failure{static_cast<int>(-n)};
     return made;

@@ -1,6 +1,7 @@
 // One system call on a descriptor that may have to wait: what the backends complete.
 #pragma once
 
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -21,14 +22,22 @@ struct operation {
         receive_vector,
         send,
         send_vector,
-        read
+        read,
+        receive_messages,
+        send_messages,
+        send_file,
+        splice_in,
+        splice_out,
+        write,
+        reap
     };
 
     kind what;
     half needs;
     bool begun = false;    // connect: the first attempt has been made
-    void* data = nullptr;  // buffer, iovec array or sockaddr
+    void* data = nullptr;  // buffer, iovec array, sockaddr, mmsghdr array, off_t or siginfo_t
     std::size_t size = 0;  // bytes, elements or length of those
+    int other = -1;        // the file or pipe at the other end
 
     static operation accept() { return {kind::accept, half::read}; }
     static operation connect(const sockaddr* to, socklen_t length) {
@@ -50,6 +59,31 @@ struct operation {
     /// read(2), for descriptors that are no sockets.
     static operation read(std::span<std::byte> to) {
         return {kind::read, half::read, false, to.data(), to.size()};
+    }
+    /// write(2), for descriptors that are no sockets, without SIGPIPE.
+    static operation write(std::span<const std::byte> from) {
+        return {kind::write, half::write, false, const_cast<std::byte*>(from.data()), from.size()};
+    }
+    /// waitid(2), on a pidfd.
+    static operation reap(siginfo_t& how) { return {kind::reap, half::read, false, &how}; }
+
+    /// recvmmsg(2) or sendmmsg(2): returns how many messages, each with its length and flags.
+    static operation receive(std::span<mmsghdr> to) {
+        return {kind::receive_messages, half::read, false, to.data(), to.size()};
+    }
+    static operation send(std::span<mmsghdr> from) {
+        return {kind::send_messages, half::write, false, from.data(), from.size()};
+    }
+    /// sendfile(2): advances `offset`. Returns 0 at the end of the file.
+    static operation send_file(int file, off_t& offset, std::size_t count) {
+        return {kind::send_file, half::write, false, &offset, count, file};
+    }
+    /// splice(2) into an empty pipe, 0 at the end of the stream; and out of one that holds `count`.
+    static operation splice_in(int pipe, std::size_t count) {
+        return {kind::splice_in, half::read, false, nullptr, count, pipe};
+    }
+    static operation splice_out(int pipe, std::size_t count) {
+        return {kind::splice_out, half::write, false, nullptr, count, pipe};
     }
 
     /// Makes the call on a non-blocking descriptor. Returns its result or -errno; -EAGAIN: wait

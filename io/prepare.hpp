@@ -3,6 +3,7 @@
 
 #include <liburing.h>
 
+#include "file_call.hpp"
 #include "operation.hpp"
 
 namespace wire::io::detail {
@@ -55,6 +56,40 @@ inline void prepare(io_uring_sqe& sqe, int fd, const operation& op, msghdr& mess
             break;
     }
     if (poll_first) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+}
+
+/// The opcode of a call on files that the kernel makes better than a helper thread; else -1.
+inline int opcode_of(const file_call& call) noexcept {
+    switch (call.what) {
+        case file_call::kind::read:
+            return IORING_OP_READ;
+        case file_call::kind::read_vector:
+            return IORING_OP_READV;
+        case file_call::kind::write:
+            return IORING_OP_WRITE;
+        case file_call::kind::write_vector:
+            return IORING_OP_WRITEV;
+        default:
+            return -1;
+    }
+}
+
+/// What the shim calls it.
+inline const char* name_of(const file_call& call) noexcept {
+    switch (call.what) {
+        case file_call::kind::read:
+            return "pread";
+        case file_call::kind::read_vector:
+            return "preadv";
+        case file_call::kind::write:
+            return "pwrite";
+        default:
+            return "pwritev";
+    }
+}
+
+inline const void* address_of(const file_call& call) noexcept {
+    return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(call.addr));
 }
 
 }  // namespace wire::io::detail

@@ -42,7 +42,7 @@ detail::ring_refusal refusal() noexcept {
     return trial.open();
 }
 
-detail::backend* make_backend(backend_choice by_program) {
+detail::backend* choose_backend(backend_choice by_program) {
     const backend_choice choice = asked_for(by_program);
     if (choice == backend_choice::epoll) return new detail::reactor_epoll("epoll");
     if (choice == backend_choice::automatic && on_valgrind())
@@ -58,15 +58,24 @@ detail::backend* make_backend(backend_choice by_program) {
     return new detail::reactor_epoll(line);
 }
 
+detail::backend* make_backend(runtime& rt, const reactor_options& options) {
+    auto helping = std::make_unique<detail::helpers>(rt.internals().shared(), options.helpers,
+                                                     options.helpers_idle);
+    detail::backend* const chosen = choose_backend(options.backend);
+    chosen->helping = std::move(helping);
+    return chosen;
+}
+
 }  // namespace
 
 reactor::reactor(runtime& rt, const reactor_options& options)
-    : runtime_(rt), backend_(make_backend(options.backend)) {
+    : runtime_(rt), backend_(make_backend(rt, options)) {
     runtime_.attach(backend_);
 }
 
 reactor::~reactor() {
     runtime_.internals().drain();
+    backend_->helping.reset();
     runtime_.attach(nullptr);
     backend_->retire();
 }

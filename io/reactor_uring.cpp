@@ -140,7 +140,7 @@ std::ptrdiff_t reactor_uring::fly(fd_entry& e, operation& op, deadline until) no
         prepare(sqe, e.fd, op, message, ring_.is_modern());
         sqe.user_data = tagged(&f, a_flight);
         d.flying = &f;
-        const int why = land(f, op.needs, until);
+        const int why = land(f, what(op.needs), until);
         const bool closed = e.generation != generation;
         if (!closed) {
             d.flying = nullptr;
@@ -156,9 +156,9 @@ std::ptrdiff_t reactor_uring::fly(fd_entry& e, operation& op, deadline until) no
 }
 
 // Sleeps until the kernel is done with `f`. Returns what ended the wait before, if anything did.
-int reactor_uring::land(flight& f, half h, deadline until) noexcept {
+int reactor_uring::land(flight& f, const char* what, deadline until) noexcept {
     ++waiting_;
-    const int why = wire::detail::park(what(h), until);
+    const int why = wire::detail::park(what, until);
     if (!f.landed) cancel(tagged(&f, a_flight));
     while (!f.landed)
         wire::detail::current_scheduler()->park_shielded("the end of a cancelled operation");
@@ -181,6 +181,24 @@ std::ptrdiff_t reactor_uring::attempt_when_ready(fd_entry& e, operation& op,
     }
 }
 
+std::ptrdiff_t reactor_uring::perform(const file_call& call, deadline until) noexcept {
+    const int opcode = opcode_of(call);
+    if (opcode < 0) return backend::perform(call, until);
+    // A pipe has no places in it: io_uring would use it nevertheless, and SIGPIPE could follow.
+    const auto seekable = [&] { return ::lseek(call.fd, 0, SEEK_CUR) < 0 ? -1 : 0; };
+    if (const auto n = invoke(name_of(call), seekable)) return n;
+    for (;;) {
+        flight f;
+        io_uring_sqe& sqe = ring_.next();
+        ::io_uring_prep_rw(opcode, &sqe, call.fd, address_of(call), call.len, call.offset);
+        sqe.user_data = tagged(&f, a_flight);
+        const int why = land(f, "a file", until);
+        if (f.result == -ECANCELED && why) return -why;
+        if (f.result != -EINTR && f.result != -EAGAIN) return f.result;
+        if (why) return -why;
+    }
+}
+
 void reactor_uring::let_go(fd_entry& e) noexcept {
     bool any = false;
     for (auto& d : e.directions)
@@ -192,7 +210,10 @@ void reactor_uring::let_go(fd_entry& e) noexcept {
         any = any || a->armed;
         abandon(*a);
     }
-    if (any) ring_.submit();
+    if (!any) return;
+    // Mostly they are over at once, and their wires go first.
+    static_cast<void>(ring_.enter(false, nullptr));
+    take_completions();
 }
 
 // --- readiness ---

@@ -10,8 +10,9 @@
 // others sleep until it is handed to them. So the kernel has at most one operation of a direction,
 // and what comes is given out first come, first served.
 //
-// Sends, receives and accepts are the kernel's affair as a whole. Everything else, and the wait for
-// a descriptor, is a poll and then an attempt.
+// Sends, receives, accepts, and reads and writes of files are the kernel's affair as a whole. What
+// else descriptors do, and the wait for one, is a poll and then an attempt; other calls on files
+// would only go from the kernel to threads of its own, so helper threads make them.
 //
 // close() never suspends: it cancels the flights of the descriptor, whose wires return EBADF later,
 // and submits what is queued, so that nothing refers to the number when it is used again.
@@ -65,6 +66,7 @@ public:
     int wait(int fd, half h, deadline until) noexcept override;
     bool watch(fd_waiter& w, int fd, half h) noexcept override;
     void unwatch(fd_waiter& w) noexcept override;
+    std::ptrdiff_t perform(const file_call& call, deadline until) noexcept override;
 
 private:
     ~reactor_uring() override = default;
@@ -82,7 +84,7 @@ private:
     void pass_turn(fd_entry::direction& d) noexcept;
     std::ptrdiff_t make(fd_entry& e, operation& op, deadline until) noexcept;
     std::ptrdiff_t fly(fd_entry& e, operation& op, deadline until) noexcept;
-    int land(flight& f, half h, deadline until) noexcept;
+    int land(flight& f, const char* what, deadline until) noexcept;
     std::ptrdiff_t attempt_when_ready(fd_entry& e, operation& op, deadline until) noexcept;
 
     bool arm(fd_waiter& w, int fd, half h) noexcept;

@@ -34,12 +34,26 @@ signals::~signals() {
     ::pthread_sigmask(SIG_UNBLOCK, &blocked_, nullptr);
 }
 
-result<int> signals::wait(deadline until) noexcept {
+namespace {
+
+// `read` makes an operation; returns the number of the signal.
+template <class Read>
+result<int> fetch(Read read) noexcept {
     signalfd_siginfo info{};
     auto op = detail::operation::read(std::as_writable_bytes(std::span(&info, 1)));
-    const std::ptrdiff_t n = fd_.perform(op, until);
+    const std::ptrdiff_t n = read(op);
     if (n < 0) return failure{static_cast<int>(-n)};
     return static_cast<int>(info.ssi_signo);
+}
+
+}  // namespace
+
+result<int> signals::wait(deadline until) noexcept {
+    return fetch([&](detail::operation& op) { return fd_.perform(op, until); });
+}
+
+result<int> signals::try_wait() noexcept {
+    return fetch([&](detail::operation& op) { return op.attempt(fd_.number()); });
 }
 
 }  // namespace wire::io

@@ -1,11 +1,19 @@
-// What streams and listeners do alike to their sockets.
+// What streams, listeners and datagrams do alike to their sockets.
 #pragma once
 
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
 #include <wire/address.hpp>
+#include <wire/bound_path.hpp>
 #include <wire/descriptor.hpp>
+#include <wire/detail/park.hpp>
 #include <wire/result.hpp>
+#include <wire/this_wire.hpp>
+#include "progress.hpp"
 
 namespace wire::io::detail {
 
@@ -13,15 +21,36 @@ namespace wire::io::detail {
 inline result<void> outcome(std::ptrdiff_t n) noexcept {
     return to_result(n < 0 ? static_cast<int>(-n) : 0);
 }
-
-/// A non-blocking, close-on-exec stream socket. Errors: socket(2).
-result<descriptor> make_socket(int family) noexcept;
-/// Owns `fd`, which must be a stream socket (ENOTSOCK, EPROTOTYPE), and makes it non-blocking and
-/// close-on-exec. On failure it stays the caller's.
-result<descriptor> adopt_socket(int fd) noexcept;
+/// A non-blocking, close-on-exec socket. Errors: socket(2).
+result<descriptor> make_socket(int family, int type) noexcept;
+/// Makes a descriptor close-on-exec, too. Returns 0 or -errno.
+std::ptrdiff_t make_non_blocking(int fd) noexcept;
+/// Owns `fd`, which must be a socket of that type (ENOTSOCK, EPROTOTYPE), and makes it non-blocking
+/// and close-on-exec. On failure it stays the caller's.
+result<descriptor> adopt_socket(int fd, int type) noexcept;
+/// Binds to an address; a Unix path that exists is replaced only if nobody uses it any more.
+result<bound_path> bind(int fd, const address& at, int type) noexcept;
+/// Options of an IP socket that is to be bound: SO_REUSEPORT, and whether IPv6 excludes IPv4.
+result<void> share_port(int fd, int family, bool share, bool ipv6_only) noexcept;
 result<void> set_option(int fd, int level, int name, int value) noexcept;
 /// What getsockname or getpeername say.
 result<address> address_of(int fd, const char* name,
                            int (*call)(int, sockaddr*, socklen_t*)) noexcept;
+
+/// Makes attempt() until its result is not -EAGAIN, with growing pauses: for the queue of a Unix
+/// socket that is not ours, of which no event says that it has room again. Returns that result,
+/// -ETIMEDOUT or -ECANCELED.
+template <class Attempt>
+std::ptrdiff_t retry_while_full(Attempt attempt, deadline until) noexcept {
+    using std::chrono::milliseconds;
+    for (milliseconds pause(1);; pause = std::min(2 * pause, milliseconds(50))) {
+        if (const int error = wire::detail::check_cancelled()) return -error;
+        const std::ptrdiff_t n = attempt();
+        if (n != -EAGAIN) return n;
+        const deadline next = within(pause);
+        static_cast<void>(sleep(std::min(next, until)));
+        if (until < next) return -ETIMEDOUT;
+    }
+}
 
 }  // namespace wire::io::detail

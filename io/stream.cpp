@@ -6,11 +6,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <chrono>
 
-#include <wire/detail/park.hpp>
-#include <wire/this_wire.hpp>
 #include "operation.hpp"
+#include "progress.hpp"
 #include "socket.hpp"
 #include "syscalls.hpp"
 
@@ -19,14 +17,10 @@ namespace {
 
 using detail::invoke;
 using detail::operation;
+using detail::to_size;
 
-constexpr std::size_t buffers_max = 1024;  // IOV_MAX
-constexpr std::chrono::milliseconds longest_pause(50);
-
-result<std::size_t> to_size(std::ptrdiff_t n) noexcept {
-    if (n < 0) return failure{static_cast<int>(0 - n)};  // clang-tidy cannot follow -n
-    return static_cast<std::size_t>(n);
-}
+constexpr std::size_t buffers_max = 1024;          // IOV_MAX
+constexpr std::size_t file_part_max = 256 * 1024;  // with one call, so that others get their turn
 
 // Skips `n` bytes of `buffers`; returns what is left, without empty elements in front.
 std::span<iovec> skip_bytes(std::span<iovec> buffers, std::size_t n) noexcept {
@@ -44,7 +38,7 @@ std::span<iovec> skip_bytes(std::span<iovec> buffers, std::size_t n) noexcept {
 }  // namespace
 
 result<stream> stream::adopt(int fd) noexcept {
-    auto owned = detail::adopt_socket(fd);
+    auto owned = detail::adopt_socket(fd, SOCK_STREAM);
     if (!owned) return failure{owned.code()};
     return stream(*std::move(owned));
 }
@@ -62,16 +56,8 @@ result<std::size_t> stream::read(std::span<const iovec> buffers, deadline until)
 io_progress stream::read_at_least(std::span<std::byte> buffer, std::size_t least,
                                   deadline until) noexcept {
     WIRE_ASSERT(least <= buffer.size(), "read_at_least() of more than its buffer holds");
-    io_progress progress;
-    while (progress.done < least) {
-        const auto n = read(buffer.subspan(progress.done), until);
-        if (!n || *n == 0) {
-            progress.code = n ? ENODATA : n.code();
-            break;
-        }
-        progress.done += *n;
-    }
-    return progress;
+    return detail::move_all(least,
+                            [&](std::size_t done) { return read(buffer.subspan(done), until); });
 }
 
 result<std::size_t> stream::write(std::span<const std::byte> data, deadline until) noexcept {
@@ -85,16 +71,8 @@ result<std::size_t> stream::write(std::span<const iovec> buffers, deadline until
 }
 
 io_progress stream::write_all(std::span<const std::byte> data, deadline until) noexcept {
-    io_progress progress;
-    while (progress.done < data.size()) {
-        const auto n = write(data.subspan(progress.done), until);
-        if (!n) {
-            progress.code = n.code();
-            break;
-        }
-        progress.done += *n;
-    }
-    return progress;
+    return detail::move_all(data.size(),
+                            [&](std::size_t done) { return write(data.subspan(done), until); });
 }
 
 io_progress stream::write_all(std::span<iovec> buffers, deadline until) noexcept {
@@ -107,6 +85,22 @@ io_progress stream::write_all(std::span<iovec> buffers, deadline until) noexcept
         }
         progress.done += *n;
         rest = skip_bytes(rest, *n);
+    }
+    return progress;
+}
+
+io_progress stream::send_file(int file, std::uint64_t offset, std::size_t count,
+                              deadline until) noexcept {
+    io_progress progress;
+    auto at = static_cast<off_t>(offset);
+    while (progress.done < count) {
+        auto op = operation::send_file(file, at, std::min(count - progress.done, file_part_max));
+        const std::ptrdiff_t n = fd_.perform(op, until);
+        if (n <= 0) {
+            progress.code = n < 0 ? static_cast<int>(-n) : ENODATA;
+            break;
+        }
+        progress.done += static_cast<std::size_t>(n);
     }
     return progress;
 }
@@ -134,29 +128,16 @@ result<address> stream::peer_address() const noexcept {
     return detail::address_of(native_handle(), "getpeername", &::getpeername);
 }
 
-namespace {
-
-// Connecting to a Unix listener succeeds or fails at once, except that EAGAIN says its queue is
-// full; there is no event for room in it.
-std::ptrdiff_t connect_local(int fd, const address& to, deadline until) noexcept {
-    for (auto pause = std::chrono::milliseconds(1);; pause = std::min(2 * pause, longest_pause)) {
-        if (const int error = wire::detail::check_cancelled()) return -error;
-        const auto n = invoke("connect", [&] { return ::connect(fd, to.raw(), to.length()); });
-        if (n != -EAGAIN) return n;
-        const deadline next = within(pause);
-        static_cast<void>(sleep(std::min(next, until)));
-        if (until < next) return -ETIMEDOUT;
-    }
-}
-
-}  // namespace
-
 result<stream> connect(const address& to, deadline until) noexcept {
-    auto fd = detail::make_socket(to.family());
+    auto fd = detail::make_socket(to.family(), SOCK_STREAM);
     if (!fd) return failure{fd.code()};
+    // Connecting to a Unix listener succeeds or fails at once, or else its queue is full.
+    const auto connect_now = [&] {
+        return invoke("connect", [&] { return ::connect(fd->number(), to.raw(), to.length()); });
+    };
     auto op = operation::connect(to.raw(), to.length());
-    const std::ptrdiff_t n =
-        to.family() == AF_UNIX ? connect_local(fd->number(), to, until) : fd->perform(op, until);
+    const std::ptrdiff_t n = to.family() == AF_UNIX ? detail::retry_while_full(connect_now, until)
+                                                    : fd->perform(op, until);
     if (n < 0) return failure{static_cast<int>(-n)};
     return stream(*std::move(fd));
 }

@@ -34,7 +34,8 @@ void switch_to(context& from, context& to, const thread_globals& thread) noexcep
     jump(to.at, &from, to.first);
 }
 
-bc::transfer_t end_in(context& from, context& to, const thread_globals& thread) noexcept {
+WIRE_LEFT_BY_JUMP bc::transfer_t end_in(context& from, context& to,
+                                        const thread_globals& thread) noexcept {
     *thread.error = to.error;
     thread.exceptions->caught = std::exchange(to.caught, nullptr);
     thread.exceptions->uncaught = std::exchange(to.uncaught, 0);

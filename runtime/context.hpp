@@ -36,7 +36,7 @@ namespace bc = boost::context::detail;
 using hook = bc::transfer_t (*)(bc::transfer_t);
 
 // That nothing is thrown across it lets functions that are noexcept end in it.
-inline bc::transfer_t jump(bc::fcontext_t to, void* from, hook first) noexcept {
+WIRE_LEFT_BY_JUMP inline bc::transfer_t jump(bc::fcontext_t to, void* from, hook first) noexcept {
     using function = bc::transfer_t (*)(bc::fcontext_t, void*, hook) noexcept;
     return reinterpret_cast<function>(&bc::ontop_fcontext)(to, from, first);
 }

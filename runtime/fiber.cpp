@@ -181,7 +181,7 @@ inline void scheduler::finish(fiber& f) noexcept {
 }
 
 // The first frame on every wire's stack, and its last.
-bc::transfer_t scheduler::wire_main(bc::transfer_t t) {
+WIRE_LEFT_BY_JUMP bc::transfer_t scheduler::wire_main(bc::transfer_t t) {
     scheduler& s = *current_scheduler();
     fiber& f = *s.running_;
     begin_flow(f.ctx, t);

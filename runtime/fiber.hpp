@@ -76,7 +76,8 @@ struct alignas(cache_line) fiber {
     const stack memory;
     fiber_pool* const pool;
     fiber* next_idle = nullptr;
-    std::array<char, 32> name;  // empty: none was given
+    std::byte* sealed = nullptr;  // while it is idle: where the seal on its stack begins
+    std::array<char, 32> name;    // empty: none was given
 
     [[nodiscard]] const char* shown_name() const noexcept { return name[0] ? name.data() : "wire"; }
 };

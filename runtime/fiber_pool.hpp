@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include <wire/stack.hpp>
 #include "fiber.hpp"
+#include "seal.hpp"
 
 namespace wire::detail {
 
@@ -26,8 +28,17 @@ public:
         if (f) [[likely]] {
             idle_ = f->next_idle;
             --count_;
+            if constexpr (WIRE_SEAL_STACKS)
+                if (f->sealed) check_seal(std::exchange(f->sealed, nullptr), limit_of(*f));
         }
         return f;
+    }
+
+    /// Seals the stacks of the wires that have ended last. On the scheduler's own flow.
+    void seal_idle() noexcept {
+        fiber* f = idle_;
+        for (std::size_t n = 0; n < idle_max && f && !f->sealed; ++n, f = f->next_idle)
+            f->sealed = seal(f->memory, limit_of(*f));
     }
 
     /// May be called by the wire itself when it ends: `f` is used again by its own thread only.
@@ -54,6 +65,9 @@ private:
     void give_permit_back() noexcept;
 
     static constexpr std::size_t idle_max = 64;
+
+    // The control block is used on.
+    static std::byte* limit_of(fiber& f) noexcept { return reinterpret_cast<std::byte*>(&f); }
 
     static stack_options without(stack_options options, std::size_t warm) noexcept {
         options.warm_max -= warm;

@@ -155,8 +155,21 @@ void scheduler::open(inbox_node* oldest) {
 
 void scheduler::serve() {
     open(shared_->inbox.take_all());
-    if (poller_->armed()) poller_->poll(deadline::at_ns(0));
+    if (poller_->armed()) poll(deadline::at_ns(0));
     serve_timers();
+}
+
+// Now the kernel may write to buffers, and must not to those of wires that have ended.
+void scheduler::poll(deadline until) {
+    if constexpr (WIRE_SEAL_STACKS) for_each_pool([](fiber_pool& pool) { pool.seal_idle(); });
+    poller_->poll(until);
+}
+
+template <class Fn>
+void scheduler::for_each_pool(Fn fn) {
+    fn(default_pool_);
+    for (auto& pool : other_pools_) fn(*pool);
+    for (bounded_pool* p = nullptr; (p = bounded_pools_.next(p));) fn(*p);
 }
 
 void scheduler::serve_timers() noexcept {
@@ -185,14 +198,11 @@ void scheduler::trim(fiber_pool& pool) noexcept {
 
 // Sleeps in the poller until a timer, an event, another thread's message or `limit`.
 void scheduler::block(deadline limit) {
-    trim(default_pool_);
-    for (auto& pool : other_pools_) trim(*pool);
-    for (bounded_pool* p = nullptr; (p = bounded_pools_.next(p));) trim(*p);
-
+    for_each_pool([this](fiber_pool& pool) { trim(pool); });
     const deadline until = std::min(limit, deadline::at_ns(timers_.next_due()));
     if (!shared_->inbox.try_sleep()) return;
     try {
-        poller_->poll(until);
+        poll(until);
     } catch (...) {
         unopened_ = shared_->inbox.wake_up();
         throw;

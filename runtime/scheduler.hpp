@@ -101,6 +101,7 @@ private:
     void run_ready() noexcept;
     void serve();
     void block(deadline limit);
+    void poll(deadline until);
     void open(inbox_node* oldest);
     void serve_timers() noexcept;
     void calibrate(std::uint64_t cycles) noexcept;
@@ -112,6 +113,8 @@ private:
     fiber& make_fiber(fiber_pool& pool);
     void shed(fiber_pool& pool, std::size_t keep, std::size_t budget) noexcept;
     void trim(fiber_pool& pool) noexcept;
+    template <class Fn>
+    void for_each_pool(Fn fn);
 
     struct drop_reference {
         void operator()(shared_state* s) const noexcept { s->drop_reference(); }

@@ -2,53 +2,16 @@
 #include "support/io.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
 
 #include <vector>
 
 #include <wire/spawn.hpp>
 
 #include "support/failing_call.hpp"
+#include "support/full_listener.hpp"
 
 namespace wire::test {
 namespace {
-
-// A blocking listener whose queue is full: nothing accepts from it.
-class full_listener {
-public:
-    explicit full_listener(const io::address& at) : door_(::socket(at.family(), SOCK_STREAM, 0)) {
-        CHECK(::bind(door_, at.raw(), at.length()) == 0);
-        CHECK(::listen(door_, 0) == 0);
-        socklen_t length = sizeof bound_;
-        ::getsockname(door_, reinterpret_cast<sockaddr*>(&bound_), &length);
-        length_ = length;
-        while (one_more()) {
-        }
-    }
-    ~full_listener() {
-        for (const int fd : clients_) ::close(fd);
-        ::close(door_);
-    }
-    [[nodiscard]] io::address where() const {
-        return io::address::from(reinterpret_cast<const sockaddr*>(&bound_), length_);
-    }
-    void accept_one() const { ::close(::accept(door_, nullptr, nullptr)); }
-
-private:
-    bool one_more() {
-        const int fd = ::socket(bound_.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        clients_.push_back(fd);
-        if (::connect(fd, reinterpret_cast<const sockaddr*>(&bound_), length_) == 0) return true;
-        if (errno != EINPROGRESS) return false;
-        pollfd p{.fd = fd, .events = POLLOUT, .revents = 0};
-        return ::poll(&p, 1, 50) == 1;
-    }
-
-    int door_;
-    sockaddr_storage bound_{};
-    socklen_t length_ = 0;
-    std::vector<int> clients_;
-};
 
 io::address any_tcp() {
     return io::address::ip("127.0.0.1", 0).value();
@@ -95,16 +58,21 @@ TEST_CASE("connect: a full queue and a deadline: ETIMEDOUT, never a false succes
     });
 }
 
+// The same test may run on the other backend at the same time.
+std::string queue_name() {
+    return "@wire-full-queue-" + std::to_string(::getpid());
+}
+
 TEST_CASE("connect: a full queue of a Unix socket and a deadline: ETIMEDOUT, too") {
     on_wires([] {
-        const full_listener full(io::address::local("@wire-full-queue").value());
+        const full_listener full(io::address::local(queue_name()).value());
         CHECK(io::connect(full.where(), within(50ms)).code() == ETIMEDOUT);
     });
 }
 
 TEST_CASE("connect: a full queue of a Unix socket is waited out") {
     on_wires([] {
-        const full_listener full(io::address::local("@wire-full-queue").value());
+        const full_listener full(io::address::local(queue_name()).value());
         auto near = spawn([&] { return io::connect(full.where(), soon()).code(); });
         let_others_run();
         CHECK_FALSE(near.finished());

@@ -110,6 +110,14 @@ void serve(listener& door) {
         go([s = *std::move(peer)]() mutable { put(s, take(s)); });
 }
 
+// Leaves room for so many descriptors more.
+void limit_descriptors_to(rlim_t more) {
+    const auto lowest_free = static_cast<rlim_t>(::dup(0));
+    ::close(static_cast<int>(lowest_free));
+    const rlimit limit{lowest_free + more, lowest_free + more};
+    must(::setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+}
+
 // Twenty clients, room for four connections.
 void serve_at_the_limit() {
     const caught_diagnostics said;
@@ -120,10 +128,7 @@ void serve_at_the_limit() {
         clients.push_back(::socket(AF_INET, SOCK_STREAM, 0));
         must(::connect(clients.back(), at.raw(), at.length()) == 0, "connect");
     }
-    const auto lowest_free = static_cast<rlim_t>(::dup(0));
-    ::close(static_cast<int>(lowest_free));
-    const rlimit limit{lowest_free + 4, lowest_free + 4};
-    must(::setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+    limit_descriptors_to(4);
 
     auto server = spawn([&] { serve(door); });
     for (const int fd : clients) {
@@ -141,6 +146,35 @@ void serve_at_the_limit() {
 TEST_CASE("exhaustion: a server at its limit of open files serves everybody in turn") {
     if (under_valgrind()) return;  // it keeps descriptors above the limit for itself
     const death end = run_in_child([] { on_new_thread(serve_at_the_limit); });
+    INFO(end.said);
+    CHECK(end.signal == 0);
+    CHECK(end.code == 0);
+}
+
+// Others take all descriptors, and give them back without our knowledge.
+void recover_from_others() {
+    const caught_diagnostics said;
+    auto door = any_port();
+    const auto at = door.local_address().value();
+    const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+    must(::connect(client, at.raw(), at.length()) == 0, "connect");
+    limit_descriptors_to(1);
+    const int last = ::dup(0);
+    must(io::connect(at, soon()).code() == EMFILE, "connect says so at once");
+    must(io::listen(at).code() == EMFILE, "listen says so at once");
+    must(io::make_stream_pair().code() == EMFILE, "make_stream_pair says so at once");
+    must(door.accept(shortly()).code() == ETIMEDOUT, "accept waits");
+    auto server = spawn([&] { return door.accept(soon()).code(); });
+    let_others_run();
+    ::close(last);  // nobody tells the acceptor
+    must(server.join(soon()).value() == 0, "accept recovers");
+    must(io::connect(at, soon()).code() == 0, "connect recovers");
+    ::close(client);
+}
+
+TEST_CASE("exhaustion: all calls recover when others give descriptors back") {
+    if (under_valgrind()) return;  // it keeps descriptors above the limit for itself
+    const death end = run_in_child([] { on_new_thread(recover_from_others); });
     INFO(end.said);
     CHECK(end.signal == 0);
     CHECK(end.code == 0);

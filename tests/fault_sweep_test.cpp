@@ -8,12 +8,15 @@
 // find: combinations of two failures.
 #include "support/io.hpp"
 
+#include <fcntl.h>
 #include <signal.h>
 
+#include <wire/datagram.hpp>
 #include <wire/diagnostics.hpp>
 #include <wire/run.hpp>
 #include <wire/signals.hpp>
 #include <wire/spawn.hpp>
+#include <wire/splice.hpp>
 #include <wire/wait_fd.hpp>
 
 #include "support/backend.hpp"
@@ -44,12 +47,16 @@ const std::vector<plausible_errors> table = {
     {"mmap", {ENOMEM}},
     {"mprotect", {ENOMEM}},
     {"pidfd_open", {EMFILE, ENOSYS}},
+    {"pipe2", {EMFILE}},
     {"poll", {ENOMEM, EINTR}},
     {"process_madvise", {EPERM, EINTR}},
     {"read", {EINTR, EIO}},
     {"recv", {ECONNRESET, EINTR}},
+    {"recvmmsg", {ECONNREFUSED, EINTR}},
     {"recvmsg", {ECONNRESET, EINTR}},
     {"send", {EPIPE, ECONNRESET, EINTR}},
+    {"sendfile", {EIO, EINTR}},
+    {"sendmmsg", {ECONNREFUSED, EINTR}},
     {"sendmsg", {EPIPE, EINTR}},
     {"setsockopt", {ENOMEM}},
     {"shutdown", {ENOTCONN}},
@@ -58,6 +65,7 @@ const std::vector<plausible_errors> table = {
     {"signalfd", {EMFILE}},
     {"socket", {EMFILE, ENOBUFS}},
     {"socketpair", {EMFILE}},
+    {"splice", {ENOMEM, EINTR}},
     {"write", {EAGAIN}},
 };
 
@@ -154,6 +162,37 @@ bool wait_for_others() {
     }
 }
 
+bool exchange_datagrams() {
+    auto near = io::bind_udp("127.0.0.1", 0);
+    auto far = io::bind_udp("127.0.0.1", 0);
+    if (!ok("bind_udp", near.error()) || !ok("bind_udp", far.error())) return false;
+    const auto at = far->local_address();
+    if (!ok("address", at.error())) return false;
+    std::array<std::byte, 8> bytes{};
+    std::array<io::message, 2> two;
+    for (io::message& m : two) m = {.buffer = bytes, .size = 4, .peer = *at};
+    if (!ok("send_batch", near->send_batch(two).error())) return false;
+    return ok("receive", far->receive(bytes).error()) &&
+           ok("receive_batch", far->receive_batch(two).error());
+}
+
+// A file to one stream, and from there to another.
+bool move_bytes() {
+    auto first = io::make_stream_pair();
+    auto second = io::make_stream_pair();
+    if (!ok("make_stream_pair", first.error()) || !ok("make_stream_pair", second.error()))
+        return false;
+    auto pipe = io::splicer::make();
+    if (!ok("splicer", pipe.error())) return false;
+    const int file = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    const auto sent = first->first.send_file(file, 0, 1000);
+    ::close(file);
+    first->first.close();
+    if (!ok("send_file", sent.error())) return false;
+    const auto moved = pipe->move_all(first->second, second->first);
+    return ok("splice", moved.error()) && moved.done == 1000;
+}
+
 void session() {
     auto tcp = io::listen_tcp("127.0.0.1", 0);
     auto local = io::listen_unix("@wire-fault-sweep-" + std::to_string(::getpid()));
@@ -167,7 +206,7 @@ void session() {
     auto client = spawn([&] { return talk(*tcp_at); });
     const bool second = talk(*local_at);
     const bool first = client.join().value();
-    const bool others = wait_for_others();
+    const bool others = wait_for_others() && exchange_datagrams() && move_bytes();
     tcp->close();
     local->close();
     first_server.join().value();
@@ -250,9 +289,10 @@ TEST_CASE("fault sweep: whichever system call fails, the session ends openly and
     // The canary: the sweep has met these, and meets nothing that the table does not know.
     const auto names = plan.names();
     std::vector<std::string> expected = {
-        "accept4",    "bind",     "close",  "connect",    "eventfd",      "getsockname", "listen",
-        "mmap",       "read",     "recv",   "recvmsg",    "send",         "sendmsg",     "signalfd",
-        "setsockopt", "shutdown", "socket", "socketpair", sleeping_call()};
+        "accept4",  "pipe2",      "recvmmsg", "sendfile", "sendmmsg",    "splice",
+        "bind",     "close",      "connect",  "eventfd",  "getsockname", "listen",
+        "mmap",     "read",       "recv",     "recvmsg",  "send",        "sendmsg",
+        "signalfd", "setsockopt", "shutdown", "socket",   "socketpair",  sleeping_call()};
     for (const char* call : {"epoll_create1", "epoll_ctl"})
         if (!on_io_uring()) expected.emplace_back(call);
     for (const std::string& name : expected) {

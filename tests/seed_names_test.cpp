@@ -2,6 +2,11 @@
 // row by row, and compared with the document: a name that changes breaks this file, a row that
 // changes breaks the test.
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <map>
@@ -41,6 +46,7 @@ std::string shown(const std::string& tokens) {
 using work = int (*)();
 using buffer = std::span<std::byte>;
 using data = std::span<const std::byte>;
+using parts = std::span<const iovec>;
 using raw = const sockaddr*;
 
 const std::map<std::string, names> ours = {
@@ -106,26 +112,57 @@ const std::map<std::string, names> ours = {
     {"W34",
      {CALL(wire::io::connect, wire::io::address(), wire::never),
       CALL(wire::io::address::from, raw(), sizeof(sockaddr))}},
-    {"W35", {CALL(wire::io::connect_tcp, "::1", 80, wire::never)}},
+    {"W35",
+     {CALL(wire::io::connect, "localhost", "http", wire::never),
+      CALL(wire::io::connect_any, std::span<const wire::io::address>(), wire::never),
+      CALL(wire::io::resolve, "localhost", "http", wire::never),
+      CALL(wire::io::connect_tcp, "::1", 80, wire::never)}},
     {"W36",
      {MEMBER(wire::io::stream, read_exactly, buffer(), wire::never),
       MEMBER(wire::io::stream, read, buffer(), wire::never),
       MEMBER(wire::io::stream, read_at_least, buffer(), std::size_t{1}, wire::never),
       MEMBER(wire::io::stream, write_all, data(), wire::never), TYPE(wire::io::io_progress)}},
+    {"W37",
+     {CALL(wire::io::offload, work()), VALUE(wire::io::reactor_options::helpers),
+      VALUE(wire::io::reactor_options::helpers_idle)}},
     {"W38a",
      {MEMBER(wire::io::stream, read, buffer(), wire::never),
       MEMBER(wire::io::stream, write, data(), wire::never),
       MEMBER(wire::io::stream, write_all, data(), wire::never), MEMBER(wire::io::stream, close),
       CALL(wire::io::wait_readable, 0), CALL(wire::io::wait_writable, 0)}},
-    {"W38b", {MEMBER(wire::remote, resume, wire::wire_ref())}},
-    {"W38d", {TYPE(wire::io::signals)}},
+    {"W38b",
+     {CALL(wire::io::open, "", O_RDONLY, mode_t{}, wire::never),
+      MEMBER(wire::io::file, pread, buffer(), std::uint64_t{}, wire::never),
+      MEMBER(wire::io::file, pwrite, data(), std::uint64_t{}, wire::never),
+      MEMBER(wire::io::file, preadv, parts(), std::uint64_t{}, wire::never),
+      MEMBER(wire::io::file, pwritev, parts(), std::uint64_t{}, wire::never),
+      MEMBER(wire::io::file, statx, wire::never), CALL(wire::io::statx, "", 0, wire::never),
+      MEMBER(wire::io::file, fsync, wire::never), MEMBER(wire::io::file, fdatasync, wire::never),
+      MEMBER(wire::io::file, fallocate, 0, std::uint64_t{}, std::uint64_t{}, wire::never),
+      CALL(wire::io::unlink, "", wire::never), CALL(wire::io::list_directory, "", wire::never),
+      MEMBER(wire::io::file, close, wire::never)}},
+    {"W38c",
+     {CALL(wire::io::resolve, "localhost", "http", wire::never),
+      CALL(wire::io::call, &::getifaddrs, std::declval<ifaddrs**>())}},
+    {"W38d",
+     {MEMBER(wire::io::process, wait, wire::never), TYPE(wire::io::exit_wait),
+      CALL(wire::io::process::start, std::vector<std::string>{})}},
+    {"W38e",
+     {TYPE(wire::io::log), TYPE(wire::io::syslog_options),
+      MEMBER(wire::io::log, set_least, wire::io::log_level::debug)}},
     {"W38g", {CALL(wire::sleep, wire::never)}},
+    {"W38i", {CALL(wire::io::offload, work())}},
+    {"W38j", {CALL(wire::io::call, &::truncate, "", off_t{})}},
     {"W40",
      {TYPE(wire::mutex), MEMBER(wire::mutex, lock), MEMBER(wire::mutex, unlock),
       MEMBER(wire::mutex, wait_clear, wire::never)}},
     {"W41",
      {TYPE(wire::semaphore), MEMBER(wire::semaphore, acquire, wire::never),
       MEMBER(wire::semaphore, release)}},
+    {"W42", {TYPE(wire::io::log), TYPE(wire::io::log_level)}},
+    {"W43",
+     {TYPE(wire::io::log), TYPE(wire::io::log_options), TYPE(wire::io::syslog_options),
+      MEMBER(wire::io::log, flush, wire::never), MEMBER(wire::io::log, lost)}},
     {"W44", {TYPE(wire::detail::list<wire::detail::link>)}},
     {"R13", {TYPE(wire::io::signals)}},
 };

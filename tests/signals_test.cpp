@@ -11,6 +11,7 @@
 
 #include <wire/signals.hpp>
 #include <wire/spawn.hpp>
+#include <wire/wait.hpp>
 
 #include "support/dies.hpp"
 #include "support/failing_call.hpp"
@@ -83,6 +84,54 @@ TEST_CASE("signals: two wires that wait share what comes") {
         ::raise(SIGUSR2);
         CHECK(std::set{one.join(soon()).value(), two.join(soon()).value()} ==
               std::set<int>{SIGUSR1, SIGUSR2});
+    });
+}
+
+TEST_CASE("signals: in a list with a timer, again and again") {
+    on_wires([] {
+        io::signals set{SIGUSR1, SIGUSR2};
+        io::signal_wait arrival(set);
+        wire::timer limit(within(1h));
+        wait_list either;
+        either.chain(limit);
+        either.chain(arrival);
+        for (const int n : {SIGUSR2, SIGUSR1, SIGUSR2}) {
+            go([n] { ::kill(::getpid(), n); });
+            CHECK(either.await(soon()).value() == &arrival);
+            CHECK(set.try_wait().value() == n);
+            CHECK(outcome(set.try_wait()) == "!EAGAIN");
+            arrival.reset();
+            CHECK_FALSE(arrival.triggered());
+        }
+        limit.arm(within(1ms));
+        CHECK(either.await(soon()).value() == &limit);
+    });
+}
+
+TEST_CASE("signals: one that came before triggers a wait, and stays until it is fetched") {
+    on_wires([] {
+        io::signals set{SIGUSR1};
+        ::raise(SIGUSR1);
+        io::signal_wait arrival(set);
+        CHECK(arrival.await(soon()));
+        arrival.reset();
+        CHECK(arrival.await(soon()));
+        CHECK(set.wait(soon()).value() == SIGUSR1);
+        CHECK(arrival.status());
+    });
+}
+
+TEST_CASE("signals: a wire and a list may wait for one set") {
+    on_wires([] {
+        io::signals set{SIGUSR1};
+        auto waiting = spawn([&] { return set.wait(soon()).value(); });
+        let_others_run();
+        io::signal_wait arrival(set);
+        CHECK_FALSE(arrival.triggered());
+        ::raise(SIGUSR1);
+        CHECK(waiting.join(soon()).value() == SIGUSR1);
+        CHECK(arrival.await(soon()));
+        CHECK(outcome(set.try_wait()) == "!EAGAIN");
     });
 }
 

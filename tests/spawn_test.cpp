@@ -444,6 +444,16 @@ TEST_CASE("spawn: stack sizes are rounded up to powers of two of at least 16 KiB
     });
 }
 
+TEST_CASE("spawn: a hundred thousand wires, one after the other, on one stack") {
+    // ThreadSanitizer keeps a record of each flow, which must not grow with its wires.
+    on_wire([] {
+        const int all = under_valgrind() ? 1'000 : 100'000;
+        int ended = 0;
+        for (int i = 0; i < all; ++i) static_cast<void>(spawn([&] { ++ended; }).join());
+        CHECK(ended == all);
+    });
+}
+
 TEST_CASE("spawn: when memory runs out while room is made, nothing is lost" * fifo) {
     WIRE_LEAVE_OUT_IF(!counts_allocations(), "a sanitizer or valgrind has the heap");
     // Whichever allocation fails on the way: the wire is started or std::bad_alloc is thrown, and

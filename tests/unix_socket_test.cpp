@@ -5,32 +5,15 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "support/failing_call.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace wire::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A directory that is gone at the end of the block.
-class temporary_directory {
-public:
-    temporary_directory() {
-        std::string pattern = (fs::temp_directory_path() / "wire-test-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()));
-        where_ = pattern;
-    }
-    ~temporary_directory() { fs::remove_all(where_); }
-    temporary_directory(const temporary_directory&) = delete;
-    temporary_directory& operator=(const temporary_directory&) = delete;
-    std::string operator/(const char* name) const { return (where_ / name).string(); }
-
-private:
-    fs::path where_;
-};
 
 std::string outcome(const result<listener>& r) {
     return error_name(r.code());

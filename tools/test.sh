@@ -85,18 +85,22 @@ covered() {
     gcovr --root . --filter '(stack|runtime|pool|io|channels)/' build/coverage
 }
 
-need "${build_packages[@]}" python3 doctest-dev netcat-openbsd \
+need "${build_packages[@]}" python3 doctest-dev netcat-openbsd curl wrk redis-tools \
     && { [ $all = no ] || need clang-16 libclang-rt-16-dev clang-format clang-tidy valgrind \
-        doxygen cmake gcovr binutils; } \
+        doxygen cmake gcovr binutils nftables; } \
     || { echo "0 passed, 1 failed"; exit 1; }
 # What was configured without a package would not notice it.
 [ $installed = no ] || rm -rf build/debug
 
 tested debug "" unit interleave e2e epoll headers tidy
 if [ $all = yes ]; then
-    stage tests test-debug-long suites test-debug-long debug seeds stress packaging planted
+    stage tests test-debug-long suites test-debug-long debug seeds stress hostile packaging planted
+    for error in EPERM ENOSYS ENOMEM; do
+        stage tests no-io_uring-$error suites no-io_uring-$error debug unit \
+            -- --setup no_io_uring_$error
+    done
     stage tests valgrind suites valgrind debug unit -- --setup valgrind
-    tested release "--buildtype=release" unit interleave stress e2e epoll
+    tested release "--buildtype=release" unit interleave stress e2e epoll hostile
     CC=clang-16 CXX=clang++-16 tested clang "" unit interleave e2e headers
     # Optimising these more would only take minutes more to compile.
     sanitized="-Doptimization=1 -Db_lundef=false"

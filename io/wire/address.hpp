@@ -42,6 +42,11 @@ public:
         return reinterpret_cast<const sockaddr*>(&storage_);
     }
     [[nodiscard]] socklen_t length() const noexcept { return length_; }
+    /// Where a system call may write an address of up to length_max bytes; then tell resize() how
+    /// many it wrote. None: no address.
+    [[nodiscard]] sockaddr* room() noexcept { return reinterpret_cast<sockaddr*>(&storage_); }
+    void resize(socklen_t length) noexcept;
+    static constexpr socklen_t length_max = sizeof(sockaddr_storage);
 
 private:
     sockaddr_storage storage_{};

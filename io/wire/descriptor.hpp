@@ -56,3 +56,11 @@ private:
 };
 
 }  // namespace wire::io::detail
+
+namespace wire::io {
+
+/// Owns a descriptor of any kind that came from elsewhere: number(), close(), release(). Closes it
+/// at its end. For sockets, give release() to adopt().
+using owned_descriptor = detail::descriptor;
+
+}  // namespace wire::io

@@ -1,10 +1,10 @@
 // Listeners: sockets that accept streams.
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include <wire/address.hpp>
+#include <wire/bound_path.hpp>
 #include <wire/descriptor.hpp>
 #include <wire/stream.hpp>
 
@@ -40,15 +40,9 @@ public:
 
     /// Closes it, wakes its acceptors with EBADF. A Unix socket's path is removed if listen() has
     /// made it and nobody has put another file there. Never suspends; again has no effect.
-    void close() noexcept;
-    ~listener() { close(); }
-    listener(listener&&) noexcept = default;
-    listener& operator=(listener&& other) noexcept {
-        close();
-        fd_ = std::move(other.fd_);
-        path_ = std::exchange(other.path_, {});
-        inode_ = other.inode_;
-        return *this;
+    void close() noexcept {
+        path_.remove();
+        fd_.close();
     }
 
     /// Where it listens. Errors: getsockname(2).
@@ -60,14 +54,16 @@ public:
     [[nodiscard]] int native_handle() const noexcept { return fd_.number(); }
     /// Gives the number away, open and non-blocking; acceptors get EBADF. A Unix socket's path is
     /// not removed.
-    [[nodiscard]] int release() noexcept;
+    [[nodiscard]] int release() noexcept {
+        path_.leave();
+        return fd_.release();
+    }
 
 private:
     friend result<listener> listen(const address&, const listen_options&) noexcept;
     explicit listener(detail::descriptor fd) noexcept : fd_(std::move(fd)) {}
     detail::descriptor fd_;
-    std::string path_;         // of a Unix socket that we have made
-    std::uint64_t inode_ = 0;  // and what is to be removed there
+    detail::bound_path path_;
 };
 
 /// Listens on an address. Errors: socket(2), setsockopt(2), bind(2), listen(2). A Unix path that

@@ -1,6 +1,7 @@
 // The reactor: lets the wires of a runtime wait for file descriptors.
 #pragma once
 
+#include <chrono>
 #include <string_view>
 
 #include <wire/runtime.hpp>
@@ -19,8 +20,13 @@ enum class backend_choice {
     epoll
 };
 
+/// What a reactor is made of.
 struct reactor_options {
     backend_choice backend = backend_choice::automatic;
+    /// Threads for blocking calls, at most; at least 1. See io::offload().
+    unsigned helpers = 8;
+    /// A helper that was idle for so long ends.
+    std::chrono::nanoseconds helpers_idle = std::chrono::seconds(5);
 };
 
 /// Where a runtime sleeps while its wires wait for descriptors. Make it after the runtime, on the
@@ -31,11 +37,13 @@ public:
     /// std::system_error if that fails. On the runtime's own thread, not in run().
     ///
     /// Where io_uring was not demanded and is refused, a diagnostic says so. Throws
-    /// std::system_error if it was demanded, or if WIRE_REACTOR is not one of its three words.
+    /// std::system_error if it was demanded, or if WIRE_REACTOR is not one of its three words; and
+    /// std::bad_alloc.
     explicit reactor(runtime& rt, const reactor_options& options = {});
     /// Cancels the runtime's wires and waits for them as ~runtime does: none may wait here after
-    /// it. Not from a wire. I/O of wires that other threads send between this and ~runtime fails
-    /// with ECANCELED where it would have to wait, also behind a shield.
+    /// it. Waits for calls that helper threads have begun, however long they take. Not from a wire.
+    /// I/O of wires that other threads send between this and ~runtime fails with ECANCELED where it
+    /// would have to wait, also behind a shield.
     ~reactor();
     reactor(const reactor&) = delete;
     reactor& operator=(const reactor&) = delete;

@@ -6,6 +6,7 @@
 #include <initializer_list>
 
 #include <wire/descriptor.hpp>
+#include <wire/wait_fd.hpp>
 
 namespace wire::io {
 
@@ -31,10 +32,21 @@ public:
     /// several of one kind may be one. Fails with ETIMEDOUT, ECANCELED or EBADF (destroyed). Call
     /// from a wire.
     result<int> wait(deadline until = never) noexcept;
+    /// The number of a signal that has come; EAGAIN if there is none. Never suspends.
+    result<int> try_wait() noexcept;
 
 private:
+    friend class signal_wait;
     sigset_t blocked_;  // those that were not blocked before
     detail::descriptor fd_;
+};
+
+/// Signals in a wait_list with other things: triggered when one of the set has come. try_wait()
+/// tells which; it has none if another wire was faster. reset() it after that. As readable_wait;
+/// must be gone before the signals are.
+class signal_wait : public fd_wait {
+public:
+    explicit signal_wait(const signals& set) noexcept : fd_wait(set.fd_.number(), false) {}
 };
 
 }  // namespace wire::io

@@ -12,20 +12,15 @@
 #include <wire/address.hpp>
 #include <wire/deadline.hpp>
 #include <wire/descriptor.hpp>
+#include <wire/io_progress.hpp>
 #include <wire/result.hpp>
 
 namespace wire::io {
 
-/// What a call that moves many bytes has done, and why it stopped early if it did. Bytes that were
-/// moved are never lost, also not at the end of the stream, a deadline or a cancellation.
-struct [[nodiscard]] io_progress {
-    std::size_t done = 0;  ///< bytes
-    int code = 0;          ///< 0 if all was done, else an errno; ENODATA: the peer sent no more
-
-    /// Whether all was done.
-    explicit operator bool() const noexcept { return code == 0; }
-    /// `code` in the system category.
-    [[nodiscard]] std::error_code error() const noexcept { return {code, std::system_category()}; }
+/// What receive_descriptors() brought.
+struct received_descriptors {
+    std::size_t bytes = 0;        ///< 0: the end of the stream
+    std::size_t descriptors = 0;  ///< how many of the array were filled
 };
 
 /// Which direction of a connection to end.
@@ -77,6 +72,30 @@ public:
     /// sent, so that they say what is left.
     io_progress write_all(std::span<iovec> buffers, deadline until = never) noexcept;
 
+    /// Sends `count` bytes of a file from `offset` on, without copying them to the program; the
+    /// file's own position stays. Stops early, saying why, with ENODATA (the file ends) or as
+    /// sendfile(2). The system may wait for the disk, and this thread with it, for what is not in
+    /// memory.
+    io_progress send_file(int file, std::uint64_t offset, std::size_t count,
+                          deadline until = never) noexcept;
+
+    /// Sends duplicates of `descriptors`, 253 at most, with the first byte of `data`, which must
+    /// not be empty (asserted). Unix streams only. Returns how many bytes the system took: if not
+    /// all, send the rest with write_all(). Errors: sendmsg(2), EINVAL (too many), ETOOMANYREFS.
+    result<std::size_t> send_descriptors(std::span<const int> descriptors,
+                                         std::span<const std::byte> data,
+                                         deadline until = never) noexcept;
+    /// Receives at least one byte into `buffer`, which must not be empty (asserted), and the
+    /// descriptors that came with these bytes, close-on-exec, into the first elements of
+    /// `descriptors`. A message that brought some ends there, whatever came after it. (A read()
+    /// drops them.)
+    ///
+    /// Errors: recvmsg(2). EMSGSIZE: there were more than `descriptors` holds; EMFILE: than this
+    /// process may open. Then all are closed, and the bytes are gone.
+    result<received_descriptors> receive_descriptors(std::span<owned_descriptor> descriptors,
+                                                     std::span<std::byte> buffer,
+                                                     deadline until = never) noexcept;
+
     /// Ends one direction; the peer of an ended write direction reads the end of the stream. Never
     /// suspends. Errors: shutdown(2).
     result<void> shutdown(direction which) noexcept;
@@ -101,6 +120,7 @@ public:
 
 private:
     friend class listener;
+    friend class splicer;
     friend result<stream> connect(const address&, deadline) noexcept;
     friend result<std::pair<stream, stream>> make_stream_pair() noexcept;
     explicit stream(detail::descriptor fd) noexcept : fd_(std::move(fd)) {}

@@ -11,9 +11,10 @@ namespace wire {
 enum class diagnostic {
     fallback,   ///< a slower way was taken because the kernel refused the better one
     deadlock,   ///< wires wait and nothing can wake them
-    straggler,  ///< a wire ignored its cancellation while its runtime ended
+    straggler,  ///< a wire that was cancelled, or a process that was killed, has not ended in time
     failure,    ///< a wire ended by an exception that nobody asked for
     back_off,   ///< a server waits because the process or the system ran out of something
+    loss,       ///< lines of a log could not be written
     trace,      ///< a switch, with WIRE_TRACE=switch
 };
 

@@ -7,7 +7,6 @@ import select
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -15,8 +14,7 @@ import threading
 import unittest
 
 from harness import (PATIENCE, Server, ask, eventually, main, pattern, raise_limit_of_files,
-                     receive,
-                     receive_all)
+                     receive, receive_all, reset)
 
 
 def echo_large(client, data, chunk, read_size):
@@ -36,12 +34,6 @@ def echo_large(client, data, chunk, read_size):
         if writable:
             sent += client.send(data[sent:sent + chunk])
     return bytes(answer)
-
-
-def reset(client):
-    """Closes with a reset instead of an end."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 class EchoData(unittest.TestCase):

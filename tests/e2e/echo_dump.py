@@ -52,11 +52,12 @@ class EchoDump(unittest.TestCase):
         with Server("--host", "127.0.0.1", "--drain", 0) as server, server.connect() as client:
             self.assertTrue(ask(client))
             for _ in range(3):
-                self.assertEqual(self.dump(server, 1), sorted(idle + [("echo", readable)]))
+                self.assertEqual(self.dump(server, 1), sorted(idle + [("connection", readable)]))
                 self.assertTrue(ask(client))
             with server.connect() as another:
                 self.assertTrue(ask(another))
-                self.assertEqual(self.dump(server, 1), sorted(idle + [("echo", readable)] * 2))
+                self.assertEqual(self.dump(server, 1),
+                                 sorted(idle + [("connection", readable)] * 2))
             self.assertEqual(server.stop()[0], 0)
 
     def test_every_thread_says_so(self):
@@ -66,7 +67,7 @@ class EchoDump(unittest.TestCase):
             wires = [name for name, _ in self.dump(server, 3)]
             self.assertEqual(wires.count("main"), 3)
             self.assertEqual(wires.count("accept"), 3)
-            self.assertEqual(wires.count("echo"), 10)
+            self.assertEqual(wires.count("connection"), 10)
             self.assertTrue(all(ask(client) for client in clients))
             for client in clients:
                 client.close()

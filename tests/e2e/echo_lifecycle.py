@@ -2,6 +2,7 @@
 """echo_server: starting, refusing to start, and stopping."""
 
 import ctypes
+import fcntl
 import os
 import pathlib
 import signal
@@ -11,20 +12,18 @@ import tempfile
 import time
 import unittest
 
-from harness import PATIENCE, Server, ask, eventually, main, receive_all
-
-
-def refused(*args, **more):
-    """Runs a server that must not start. Returns its exit code and what it says."""
-    with_output = subprocess.run([Server.folder / "echo_server", *map(str, args)], text=True,
-                                 capture_output=True, timeout=PATIENCE, check=False, **more)
-    return with_output.returncode, with_output.stdout + with_output.stderr
+from harness import PATIENCE, Server, ask, eventually, main, receive_all, refused
 
 
 def drop_override():
     """Root, too, must then have the permission to write into a folder."""
     pr_capbset_drop, cap_dac_override = 24, 1
     ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0)
+
+
+def somebody_listens(path):
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 class EchoStart(unittest.TestCase):
@@ -140,6 +139,48 @@ class EchoStart(unittest.TestCase):
                                          "output\n")
 
 
+class EchoActivated(unittest.TestCase):
+    """Started as systemd does it: the socket is there, as descriptor 3."""
+
+    def start(self, door, *args, **variables):
+        copy = fcntl.fcntl(door, fcntl.F_DUPFD, 10)
+
+        def hand_over():
+            os.dup2(copy, 3)
+            os.environ.update({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", **variables})
+
+        with open("/dev/null", "rb"):  # is number 3, unless that is open: else Popen might use it
+            server = Server(*args, port=None, before_exec=hand_over, pass_fds=(3,))
+        os.close(copy)
+        return server
+
+    def test_it_serves_on_the_socket_that_it_was_given(self):
+        for threads in (1, 2):
+            with self.subTest(threads=threads), \
+                    socket.create_server(("127.0.0.1", 0)) as door, \
+                    self.start(door, "--threads", threads) as server:
+                self.assertEqual(server.port, door.getsockname()[1])
+                for _ in range(5):
+                    with server.connect() as client:
+                        self.assertTrue(ask(client))
+                self.assertEqual(server.stop()[0], 0)
+
+    def test_what_makes_no_sense_is_one_sentence(self):
+        for variables, reason in (({"LISTEN_FDS": "x"}, "Invalid argument"),
+                                  ({"LISTEN_FDS": "2"}, "Bad file descriptor")):
+            with socket.create_server(("127.0.0.1", 0)) as door:
+                server = self.start(door, **variables)
+                code, _, err = server.end()
+                self.assertEqual(code, 1)
+                self.assertEqual(err, "echo_server: what LISTEN_FDS hands over makes no sense: "
+                                      f"{reason}\n")
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            code, _, err = self.start(udp, LISTEN_FDNAMES="echo").end()
+            self.assertEqual(code, 1)
+            self.assertEqual(err, "echo_server: cannot listen on echo: "
+                                  "Protocol wrong type for socket\n")
+
+
 class EchoStop(unittest.TestCase):
     def test_sigterm_and_sigint_end_an_idle_server_at_once(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -231,6 +272,8 @@ class EchoStop(unittest.TestCase):
                 server.signal(signal.SIGKILL)
                 server.end()
             self.assertTrue(path.is_socket())
+            # The kernel takes a killed process' io_uring apart, and its listener, in its own time.
+            self.assertTrue(eventually(lambda: not somebody_listens(path)))
             with Server("--unix", path, port=None) as server:
                 with socket.socket(socket.AF_UNIX) as client:
                     client.connect(str(path))

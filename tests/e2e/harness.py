@@ -1,4 +1,4 @@
-"""What the e2e tests share: an echo server of their own, and clients.
+"""What the e2e tests share: a server of their own, and clients.
 
 Each script is a unittest program that gets the folder of the examples as its argument:
 
@@ -7,11 +7,15 @@ Each script is a unittest program that gets the folder of the examples as its ar
 Everything happens on loopback, on ports that the system chooses, and is bounded in time.
 """
 
+import ctypes
+import fcntl
+import os
 import pathlib
 import re
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -36,17 +40,35 @@ def raise_limit_of_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def enter_own_network(mtu=65536):
+    """Moves this process into a network of its own, a loopback only. Says whether it may."""
+    newuser, newnet, user = 0x10000000, 0x40000000, os.geteuid()
+    if ctypes.CDLL(None).unshare(newnet if user == 0 else newuser | newnet) != 0:
+        return False
+    if user != 0:
+        pathlib.Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
+    siocgifflags, siocsifflags, siocsifmtu, up = 0x8913, 0x8914, 0x8922, 1
+    with socket.socket() as any_socket:
+        request = struct.pack("16sh14x", b"lo", 0)
+        state = struct.unpack("16sh14x", fcntl.ioctl(any_socket, siocgifflags, request))[1]
+        fcntl.ioctl(any_socket, siocsifflags, struct.pack("16sh14x", b"lo", state | up))
+        fcntl.ioctl(any_socket, siocsifmtu, struct.pack("16si12x", b"lo", mtu))
+    return True
+
+
 class Server:
-    """An echo_server, killed at the end of a with block if it still runs."""
+    """An echo_server, or what a subclass names, killed at the end of a with block if it runs."""
 
     folder = None
+    program = "echo_server"
 
-    def __init__(self, *args, port=0, before_exec=None):
-        command = [str(self.folder / "echo_server"), *map(str, args)]
+    def __init__(self, *args, port=0, before_exec=None, pass_fds=()):
+        command = [str(self.folder / self.program), *map(str, args)]
         if port is not None:
             command += ["--port", str(port)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        stdin=subprocess.DEVNULL, preexec_fn=before_exec, text=True)
+                                        stdin=subprocess.DEVNULL, preexec_fn=before_exec,
+                                        pass_fds=pass_fds, text=True)
         self.said = self.process.stdout.readline()
         ports = re.findall(r":(\d+)", self.said)
         self.port = int(ports[0]) if ports else None
@@ -77,6 +99,11 @@ class Server:
         self.signal()
         return self.end()
 
+    def memory(self):
+        """Bytes of it that are in memory."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(re.search(r"^VmRSS:\s*(\d+) kB", status, re.M)[1]) * 1024
+
     def cpu_ticks(self):
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
         fields = stat.rsplit(")", 1)[1].split()
@@ -95,13 +122,24 @@ class Server:
     def descriptors(self):
         return len(list(pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
+    def talk(self, client):
+        """Asks something and gets an answer."""
+        ask(client)
+
     def settled_descriptors(self):
         """How many it has open with no connection, once it has started completely."""
         with self.connect() as client:
-            ask(client)
+            self.talk(client)
             with_one = self.descriptors()
         eventually(lambda: self.descriptors() < with_one)
         return self.descriptors()
+
+
+def refused(*args, program="echo_server", **more):
+    """Runs a server that must not start. Returns its exit code and what it says."""
+    with_output = subprocess.run([Server.folder / program, *map(str, args)], text=True,
+                                 capture_output=True, timeout=PATIENCE, check=False, **more)
+    return with_output.returncode, with_output.stdout + with_output.stderr
 
 
 def receive(client, size):
@@ -117,6 +155,12 @@ def receive(client, size):
 
 def receive_all(client):
     return receive(client, 1 << 62)
+
+
+def reset(client):
+    """Closes with a reset instead of an end."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
 
 
 def ask(client, text=b"hello"):

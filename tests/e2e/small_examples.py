@@ -1,32 +1,16 @@
 #!/usr/bin/env python3
 """ping_pong, timeouts, million and echo_minimal print and do what they promise."""
 
-import ctypes
-import fcntl
-import os
 import pathlib
 import re
 import socket
-import struct
 import subprocess
 import sys
 import unittest
 
-from harness import PATIENCE, ask, eventually
+from harness import PATIENCE, ask, enter_own_network, eventually
 
 FOLDER = pathlib.Path(sys.argv.pop(1)).resolve()
-
-
-def enter_own_network():
-    """Moves this process into a network of its own, so that port 7000 is free. May fail."""
-    newuser, newnet, siocgifflags, siocsifflags, up = 0x10000000, 0x40000000, 0x8913, 0x8914, 1
-    flags = newnet if os.geteuid() == 0 else newuser | newnet
-    if ctypes.CDLL(None).unshare(flags) != 0:
-        return
-    with socket.socket() as any_socket:
-        request = struct.pack("16sh14x", b"lo", 0)
-        state = struct.unpack("16sh14x", fcntl.ioctl(any_socket, siocgifflags, request))[1]
-        fcntl.ioctl(any_socket, siocsifflags, struct.pack("16sh14x", b"lo", state | up))
 
 
 def port_is_free():
@@ -111,5 +95,5 @@ class SmallExamples(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    enter_own_network()
+    enter_own_network()  # there port 7000 is free
     unittest.main()

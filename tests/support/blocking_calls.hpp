@@ -15,15 +15,20 @@
 
 #include <wire/barrier.hpp>
 #include <wire/condition_variable.hpp>
+#include <wire/datagram.hpp>
 #include <wire/event.hpp>
 #include <wire/join_wait.hpp>
+#include <wire/log.hpp>
 #include <wire/mutex.hpp>
 #include <wire/once.hpp>
+#include <wire/pipe.hpp>
+#include <wire/process.hpp>
 #include <wire/remote.hpp>
 #include <wire/scope.hpp>
 #include <wire/semaphore.hpp>
 #include <wire/shared_mutex.hpp>
 #include <wire/signals.hpp>
+#include <wire/splice.hpp>
 #include <wire/wait.hpp>
 #include <wire/wait_fd.hpp>
 #include <wire/wait_group.hpp>
@@ -567,10 +572,160 @@ inline subject of_accept() {
         [s] { return s->door.accept(within(0s)).has_value(); }};
 }
 
+inline subject of_datagram() {
+    struct state {
+        io::datagram near = io::bind_udp("127.0.0.1", 0).value();
+        io::address at = near.local_address().value();
+        std::array<std::byte, 1> one;
+        io::datagram far = io::bind_udp("127.0.0.1", 0).value();
+    };
+    auto s = std::make_shared<state>();
+    const auto receive = [s](deadline until) { return s->near.receive(s->one, until).code(); };
+    return {receive, [s] { CHECK(s->far.send_to(s->one, s->at)); },
+            [receive] { return receive(within(0s)) == 0; }};
+}
+
+inline subject of_splicer() {
+    struct state {
+        std::pair<stream, stream> ends = io::make_stream_pair().value();
+        std::pair<stream, stream> sink = io::make_stream_pair().value();
+        io::splicer pipe = io::splicer::make().value();
+    };
+    auto s = std::make_shared<state>();
+    const auto fill = [s](deadline until) {
+        const int code = s->pipe.fill(s->ends.first, until).code();
+        if (code == 0) CHECK(s->pipe.drain(s->sink.first));
+        return code;
+    };
+    return {fill, [s] { CHECK(::send(s->ends.second.native_handle(), "x", 1, 0) == 1); },
+            [s] {
+                char c;
+                return ::recv(s->ends.first.native_handle(), &c, 1, MSG_DONTWAIT) == 1;
+            }};
+}
+
 inline subject of_signals() {
     auto usr1 = std::make_shared<io::signals>(std::initializer_list<int>{SIGUSR1});
     return {[usr1](deadline until) { return usr1->wait(until).code(); }, [] { ::raise(SIGUSR1); },
             [usr1] { return usr1->wait(within(0s)).has_value(); }};
+}
+
+inline subject of_signal_wait() {
+    struct state {
+        io::signals usr2{SIGUSR2};
+        io::signal_wait arrival{usr2};
+        bool take() {
+            const bool there = usr2.try_wait().has_value();
+            arrival.reset();
+            return there;
+        }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                const int code = s->arrival.await(until).code();
+                if (code == 0) CHECK(s->take());
+                return code;
+            },
+            [] { ::raise(SIGUSR2); }, [s] { return s->take(); }};
+}
+
+// A pipe with two ends, whose capacity is a page.
+struct page_pipe {
+    page_pipe() { CHECK(::fcntl(in.native_handle(), F_SETPIPE_SZ, 4096) == 4096); }
+    // A whole page is not appended to a part of one, less may be.
+    void fill() {
+        for (const std::size_t size : {4096, 4095, 1})
+            while (::write(in.native_handle(), page.data(), size) > 0) {
+            }
+    }
+    void drain() {
+        while (::read(out.native_handle(), page.data(), page.size()) > 0) {
+        }
+    }
+    std::array<char, 4096> page{};
+    std::pair<io::pipe_end, io::pipe_end> ends = io::make_pipe().value();
+    io::pipe_end& out = ends.first;
+    io::pipe_end& in = ends.second;
+};
+
+inline subject of_pipe_read() {
+    auto s = std::make_shared<page_pipe>();
+    const auto read = [s](deadline until) {
+        std::array<std::byte, 1> to;
+        return s->out.read(to, until).code();
+    };
+    return {read, [s] { CHECK(::write(s->in.native_handle(), "x", 1) == 1); },
+            [read] { return read(within(0s)) == 0; }};
+}
+
+inline subject of_pipe_write() {
+    auto s = std::make_shared<page_pipe>();
+    s->fill();
+    const auto write = [s](deadline until) {
+        const std::byte one{};
+        const int code = s->in.write({&one, 1}, until).code();
+        if (code == 0) s->fill();
+        return code;
+    };
+    return {write, [s] { s->drain(); }, [write] { return write(within(0s)) == 0; }};
+}
+
+// A child that runs until it is killed, and the next one.
+inline subject of_process() {
+    struct state {
+        static io::process begin() {
+            return io::process::start({"cat"}, {.in = io::child_stream::pipe}).value();
+        }
+        io::process child = begin();
+        int wait(deadline until) {
+            const int code = child.wait(until).code();
+            if (code == 0) child = begin();
+            return code;
+        }
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) { return s->wait(until); },
+            [s] {
+                CHECK(s->child.kill(SIGKILL));
+                const shield whatever_the_test_does;
+                CHECK(io::exit_wait(s->child).await(soon()));
+            },
+            [s] { return s->wait(within(0s)) == 0; }};
+}
+
+// Always with a line for which its pipe has no room.
+inline subject of_log_flush() {
+    struct state {
+        state() { begin(); }
+        ~state() { pipe.drain(); }
+        void begin() {
+            delivered = false;
+            pipe.fill();
+            log(io::log_level::info, "x");
+        }
+        page_pipe pipe;
+        bool delivered = false;
+        io::log log{pipe.in.native_handle()};
+    };
+    auto s = std::make_shared<state>();
+    return {[s](deadline until) {
+                const int code = s->log.flush(until).code();
+                if (code == 0) s->begin();
+                return code;
+            },
+            [s] {
+                s->delivered = true;
+                s->pipe.drain();
+            },
+            [s] {
+                const bool was = s->delivered;
+                if (was) {
+                    const shield whatever_the_test_does;
+                    CHECK(s->log.flush(soon()));
+                    s->begin();
+                }
+                return was;
+            }};
 }
 
 inline const std::vector<blocking_call>& blocking_calls() {
@@ -598,7 +753,14 @@ inline const std::vector<blocking_call>& blocking_calls() {
         {"readable_wait", of_readable_wait, false},
         {"stream::write", of_write, false},
         {"listener::accept", of_accept, false},
+        {"datagram::receive", of_datagram, false},
+        {"splicer::fill", of_splicer, false},
         {"signals::wait", of_signals, false},
+        {"signal_wait", of_signal_wait, false},
+        {"pipe_end::read", of_pipe_read, false},
+        {"pipe_end::write", of_pipe_write, false},
+        {"process::wait", of_process, false},
+        {"log::flush", of_log_flush, false},
     };
     return all;
 }

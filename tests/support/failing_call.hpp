@@ -31,16 +31,18 @@ public:
 private:
     static int answer(const char* call) noexcept {
         // "*madvise" stands for every call that ends so.
-        const char* const wanted = name_[0] == '*' ? name_ + 1 : name_;
+        const char* const name = name_;
+        const char* const wanted = name[0] == '*' ? name + 1 : name;
         const std::size_t n = std::strlen(call), m = std::strlen(wanted);
         if (n < m || std::strcmp(call + (n - m), wanted) != 0) return 0;
-        if (name_[0] != '*' && n != m) return 0;
+        if (name[0] != '*' && n != m) return 0;
         const int nth = ++calls_;
-        return nth >= first_ && nth - first_ < times_ ? error_ : 0;
+        return nth >= first_ && nth - first_ < times_ ? error_.load() : 0;
     }
 
-    static inline const char* name_ = "";
-    static inline int error_ = 0, first_ = 1, times_ = 0;
+    // Atomic, since helper threads that rest may look while a test begins.
+    static inline std::atomic<const char*> name_{""};
+    static inline std::atomic<int> error_{0}, first_{1}, times_{0};
     static inline std::atomic<int> calls_{0};
 };
 

@@ -46,13 +46,13 @@ inline int open_descriptors() {
 /// Runs `body` as the first wire of a runtime with a reactor, until every wire has ended, and
 /// demands that no descriptor stays open.
 template <class F>
-void on_wires(F body) {
+void on_wires(F body, const io::reactor_options& options = {}) {
     const int before = open_descriptors();
     ::alarm(60);
     {
         // Assertions of the test framework need deeper stacks than wires usually have.
         runtime rt({.stack = {.size = 256 * 1024}});
-        const io::reactor reactor(rt);
+        const io::reactor reactor(rt, options);
         rt.go({.name = "test"}, std::move(body));
         CHECK(rt.run());
     }

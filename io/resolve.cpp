@@ -1,0 +1,84 @@
+#include <wire/resolve.hpp>
+
+#include <netdb.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "helpers.hpp"
+#include "syscalls.hpp"
+
+namespace wire::io {
+namespace {
+
+class names final : public std::error_category {
+public:
+    [[nodiscard]] const char* name() const noexcept override { return "name"; }
+    [[nodiscard]] std::string message(int code) const override { return ::gai_strerror(code); }
+};
+
+// A look-up, on the heap: it may go on when nobody waits any more.
+struct lookup : detail::job {
+    lookup(std::string_view h, std::string_view s)
+        : job(&run, this, [](job& j) { delete static_cast<lookup*>(&j); }), host(h), service(s) {}
+    ~lookup() {
+        if (found) ::freeaddrinfo(found);
+    }
+    lookup(const lookup&) = delete;
+    lookup& operator=(const lookup&) = delete;
+
+    static void run(void* self) noexcept;
+    [[nodiscard]] name_failure why() const noexcept;
+
+    const std::string host, service;
+    addrinfo* found = nullptr;
+    int gai = 0;
+    int code = 0;
+};
+
+void lookup::run(void* self) noexcept {
+    auto& l = *static_cast<lookup*>(self);
+    addrinfo wanted{};
+    wanted.ai_socktype = SOCK_STREAM;
+    const auto n = detail::invoke("getaddrinfo", [&] {
+        l.gai = ::getaddrinfo(l.host.c_str(), l.service.c_str(), &wanted, &l.found);
+        return l.gai == EAI_SYSTEM ? -1 : 0;
+    });
+    if (n < 0) l.gai = EAI_SYSTEM;
+    l.code = static_cast<int>(-n);
+}
+
+name_failure lookup::why() const noexcept {
+    if (gai == EAI_SYSTEM) return {0, code ? code : EIO};
+    return {gai, EHOSTUNREACH};
+}
+
+}  // namespace
+
+const std::error_category& name_category() noexcept {
+    static const names category;
+    return category;
+}
+
+resolved<std::vector<address>> resolve(std::string_view host, std::string_view service,
+                                       deadline until) {
+    auto* const asked = new lookup(host, service);
+    if (const int error = detail::run_job(*asked, until)) return failure{error};
+    const std::unique_ptr<const lookup> answer(asked);
+    if (answer->gai != 0) return answer->why();
+    std::vector<address> all;
+    for (const addrinfo* a = answer->found; a; a = a->ai_next)
+        all.push_back(address::from(a->ai_addr, a->ai_addrlen));
+    return all;
+}
+
+resolved<stream> connect(std::string_view host, std::string_view service, deadline until) {
+    const auto found = resolve(host, service, until);
+    if (!found) return found.why();
+    auto peer = connect_any(*found, until);
+    if (!peer) return failure{peer.code()};
+    return *std::move(peer);
+}
+
+}  // namespace wire::io
