@@ -69,6 +69,10 @@ std::ptrdiff_t backend::perform(const file_call& call, deadline until) noexcept 
     return error ? -error : n;
 }
 
+int backend::wait_while(const std::uint32_t&, std::uint32_t, deadline) noexcept {
+    return ENOSYS;
+}
+
 void backend::forget(fd_entry& e) noexcept {
     if (!retired_) let_go(e);
     table_.remove(e, EBADF);

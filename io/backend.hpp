@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -50,6 +51,11 @@ public:
     /// Makes a call on files without blocking the thread: here on a helper thread. Returns its
     /// result or -errno.
     virtual std::ptrdiff_t perform(const file_call& call, deadline until) noexcept;
+
+    /// Waits until a word that may be shared with other processes is not `value` any more and
+    /// somebody has woken its futex (never FUTEX_PRIVATE_FLAG). May return early. Returns 0 or an
+    /// errno, ENOSYS if the kernel has no such wait beside others.
+    virtual int wait_while(const std::uint32_t& word, std::uint32_t value, deadline until) noexcept;
 
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
     void forget(fd_entry& entry) noexcept;

@@ -1,5 +1,6 @@
 #include "reactor_uring.hpp"
 
+#include <linux/futex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -47,7 +48,7 @@ void reactor_uring::bind() {
 }
 
 void reactor_uring::arm_wakeup() noexcept {
-    io_uring_sqe& sqe = ring_.next();
+    io_uring_sqe& sqe = place();
     ::io_uring_prep_poll_multishot(&sqe, wakeup_, POLLIN);
     sqe.user_data = the_wakeup;
 }
@@ -87,8 +88,18 @@ void reactor_uring::on_completion(const completion& c) noexcept {
     }
 }
 
+// A place for a submission.
+io_uring_sqe& reactor_uring::place() noexcept {
+    constexpr int attempts_max = 1000;
+    for (int attempts = 0;; ++attempts) {
+        if (io_uring_sqe* const free = ring_.next()) return *free;
+        WIRE_ASSERT(attempts < attempts_max, "io_uring takes no submissions any more");
+        take_completions();
+    }
+}
+
 void reactor_uring::cancel(std::uint64_t about) noexcept {
-    io_uring_sqe& sqe = ring_.next();
+    io_uring_sqe& sqe = place();
     ::io_uring_prep_cancel64(&sqe, about, 0);
     sqe.user_data = nothing;
 }
@@ -136,7 +147,7 @@ std::ptrdiff_t reactor_uring::fly(fd_entry& e, operation& op, deadline until) no
         if (const auto n = refused(name_of(op))) return n;
         flight f;
         msghdr message{};
-        io_uring_sqe& sqe = ring_.next();
+        io_uring_sqe& sqe = place();
         prepare(sqe, e.fd, op, message, ring_.is_modern());
         sqe.user_data = tagged(&f, a_flight);
         d.flying = &f;
@@ -189,7 +200,7 @@ std::ptrdiff_t reactor_uring::perform(const file_call& call, deadline until) noe
     if (const auto n = invoke(name_of(call), seekable)) return n;
     for (;;) {
         flight f;
-        io_uring_sqe& sqe = ring_.next();
+        io_uring_sqe& sqe = place();
         ::io_uring_prep_rw(opcode, &sqe, call.fd, address_of(call), call.len, call.offset);
         sqe.user_data = tagged(&f, a_flight);
         const int why = land(f, "a file", until);
@@ -197,6 +208,20 @@ std::ptrdiff_t reactor_uring::perform(const file_call& call, deadline until) noe
         if (f.result != -EINTR && f.result != -EAGAIN) return f.result;
         if (why) return -why;
     }
+}
+
+int reactor_uring::wait_while(const std::uint32_t& word, std::uint32_t value,
+                              deadline until) noexcept {
+    if (!ring_.has_futex()) return ENOSYS;
+    constexpr int futex2_size_u32 = 2;
+    flight f;
+    io_uring_sqe& sqe = place();
+    ::io_uring_prep_rw(op_futex_wait, &sqe, futex2_size_u32, &word, 0, value);
+    sqe.addr3 = FUTEX_BITSET_MATCH_ANY;
+    sqe.user_data = tagged(&f, a_flight);
+    const int why = land(f, "a word in shared memory", until);
+    if (f.result == -ECANCELED && why) return why;
+    return f.result == 0 || f.result == -EAGAIN || f.result == -EINTR ? 0 : -f.result;
 }
 
 void reactor_uring::let_go(fd_entry& e) noexcept {
@@ -225,7 +250,7 @@ bool reactor_uring::arm(fd_waiter& w, int fd, half h) noexcept try {
     p.who = &w;
     w.request = &p;
     ++waiting_;
-    io_uring_sqe& sqe = ring_.next();
+    io_uring_sqe& sqe = place();
     ::io_uring_prep_poll_add(&sqe, fd, h == half::read ? POLLIN | POLLPRI | POLLRDHUP : POLLOUT);
     sqe.user_data = tagged(&p, a_poll);
     return true;
@@ -320,7 +345,7 @@ std::ptrdiff_t reactor_uring::accept(fd_entry& e, deadline until) noexcept {
 
 void reactor_uring::begin(acceptor& a, int fd) noexcept {
     constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-    io_uring_sqe& sqe = ring_.next();
+    io_uring_sqe& sqe = place();
     if (multishot_ && ring_.is_modern())
         ::io_uring_prep_multishot_accept(&sqe, fd, nullptr, nullptr, flags);
     else

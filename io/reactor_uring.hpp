@@ -67,6 +67,8 @@ public:
     bool watch(fd_waiter& w, int fd, half h) noexcept override;
     void unwatch(fd_waiter& w) noexcept override;
     std::ptrdiff_t perform(const file_call& call, deadline until) noexcept override;
+    int wait_while(const std::uint32_t& word, std::uint32_t value,
+                   deadline until) noexcept override;
 
 private:
     ~reactor_uring() override = default;
@@ -89,6 +91,7 @@ private:
 
     bool arm(fd_waiter& w, int fd, half h) noexcept;
     int sleep_armed(fd_waiter& me, int fd, half h, deadline until) noexcept;
+    io_uring_sqe& place() noexcept;
     void cancel(std::uint64_t about) noexcept;
 
     acceptor* acceptor_of(fd_entry& e) noexcept;

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <memory>
 
-#include <wire/assert.hpp>
 #include "sys.hpp"
 
 namespace wire::io::detail {
@@ -79,13 +78,10 @@ void ring::close() noexcept {
     open_ = false;
 }
 
-io_uring_sqe& ring::next() noexcept {
-    constexpr int attempts_max = 1000;
-    for (int attempts = 0;; ++attempts) {
-        if (io_uring_sqe* const place = ::io_uring_get_sqe(&ring_)) return *place;
-        WIRE_ASSERT(attempts < attempts_max, "io_uring takes no submissions any more");
-        submit();
-    }
+io_uring_sqe* ring::next() noexcept {
+    if (io_uring_sqe* const place = ::io_uring_get_sqe(&ring_)) return place;
+    submit();
+    return ::io_uring_get_sqe(&ring_);
 }
 
 void ring::submit() noexcept {

@@ -15,6 +15,8 @@ struct ring_refusal {
     explicit operator bool() const noexcept { return what != nullptr; }
 };
 
+inline constexpr int op_futex_wait = 51;  // IORING_OP_FUTEX_WAIT, of later liburings
+
 struct completion {
     std::uint64_t about = 0;
     int result = 0;
@@ -37,8 +39,12 @@ public:
     /// Whether the kernel is 5.19 or later: multishot accept, POLL_FIRST.
     [[nodiscard]] bool is_modern() const noexcept { return modern_; }
 
-    /// A place for a submission. If all are taken, what is queued is submitted first.
-    io_uring_sqe& next() noexcept;
+    /// Whether wires can wait for a word in shared memory (Linux 6.7).
+    [[nodiscard]] bool has_futex() const noexcept { return futex_; }
+
+    /// A place for a submission; if all are taken, what is queued is submitted first. nullptr: the
+    /// kernel takes none, and completions must be taken.
+    io_uring_sqe* next() noexcept;
     /// Submits what is queued now: the numbers of descriptors in it may change their meaning.
     void submit() noexcept;
     /// Submits what is queued and takes up what has been completed; makes no system call if there
@@ -62,6 +68,7 @@ private:
     io_uring ring_{};
     bool open_ = false;
     bool modern_ = false;
+    bool futex_ = false;
 };
 
 }  // namespace wire::io::detail

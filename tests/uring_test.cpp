@@ -2,16 +2,21 @@
 // that it accepts ahead. Left out where io_uring is not in use.
 #include "support/io.hpp"
 
+#include <linux/futex.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include <wire/cancel.hpp>
 #include <wire/spawn.hpp>
 #include <wire/wait_fd.hpp>
 
+#include "backend.hpp"
 #include "support/backend.hpp"
 #include "support/environment.hpp"
 
@@ -128,6 +133,28 @@ TEST_CASE("io_uring: a listener outlives the reactor that accepts for it") {
         CHECK(rt.run());
     }
     CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("io_uring: a wire waits for a word that another thread changes") {
+    WIRE_NEEDS_IO_URING();
+    static std::uint32_t word = 0;  // shared futexes have no owner
+    on_wires([] {
+        io::detail::backend& home = *io::detail::backend::current();
+        const std::atomic_ref shared(word);
+        if (home.wait_while(word, 1, soon()) == ENOSYS) return;  // before Linux 6.7
+        CHECK(home.wait_while(word, 0, shortly()) == ETIMEDOUT);
+        auto waiting = spawn([&] { return home.wait_while(word, 0, never); });
+        let_others_run();
+        waiting.cancel();
+        CHECK(waiting.join(soon()).value() == ECANCELED);
+
+        std::jthread other([&] {
+            std::this_thread::sleep_for(20ms);
+            shared = 1;
+            ::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+        });
+        while (shared == 0) CHECK(home.wait_while(word, 0, soon()) == 0);
+    });
 }
 
 }  // namespace
