@@ -288,7 +288,7 @@ TEST_CASE("offload: goes on with the helpers that there are if no more can be st
         CHECK(second.join(soon()).value() == 2);
         CHECK(third.join(soon()).value() == 3);
     });
-    CHECK(said.of(diagnostic::fallback).size() == 1);
+    CHECK(said.size() == 1);
     CHECK(said.has(diagnostic::fallback, "1 of 8 helper threads: pthread_create"));
 }
 
