@@ -60,6 +60,9 @@ public:
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
     void forget(fd_entry& entry) noexcept;
 
+    /// The reactor ends: waits until the kernel is done with the buffers of wires that would not.
+    virtual void recall() noexcept {}
+
     /// The reactor is gone, and no wire waits. Descriptors may still refer to their records here:
     /// the last one to be closed deletes the backend.
     void retire() noexcept;

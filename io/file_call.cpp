@@ -100,6 +100,12 @@ std::ptrdiff_t read_cached(const file_call& c) noexcept {
     return done;
 }
 
+bool has_place(file_call::kind what) noexcept {
+    using kind = file_call::kind;
+    return what == kind::read || what == kind::read_vector || what == kind::write ||
+           what == kind::write_vector;
+}
+
 // Reads that never wait would let nobody else run.
 void give_way() noexcept {
     thread_local unsigned streak = 0;
@@ -110,6 +116,8 @@ void give_way() noexcept {
 
 std::ptrdiff_t perform(const file_call& call, deadline until) noexcept {
     if (const int error = wire::detail::check_cancelled()) return -error;
+    // The kernel takes -1 for the file's own position in some calls, and refuses it in others.
+    if (has_place(call.what) && static_cast<std::int64_t>(call.offset) < 0) return -EINVAL;
     if (call.what == file_call::kind::read && call.len <= direct_max) {
         const auto direct = read_cached(call);
         if (direct != -EAGAIN && direct != -EOPNOTSUPP) return give_way(), direct;

@@ -3,10 +3,16 @@
 
 #include <liburing.h>
 
+#include <algorithm>
+#include <cstddef>
+
 #include "file_call.hpp"
 #include "operation.hpp"
 
 namespace wire::io::detail {
+
+/// What a system call moves at most.
+inline constexpr std::size_t transfer_max = 0x7ffff000;
 
 /// Whether the kernel makes it as a whole, waiting included; otherwise it is polled for.
 inline bool is_native(const operation& op) noexcept {
@@ -39,17 +45,18 @@ inline const char* name_of(const operation& op) noexcept {
 /// `poll_first`: an attempt has failed, so the kernel need not begin with another (Linux 5.19).
 inline void prepare(io_uring_sqe& sqe, int fd, const operation& op, msghdr& message,
                     bool poll_first) noexcept {
+    const std::size_t size = std::min<std::size_t>(op.size, transfer_max);
     message.msg_iov = static_cast<iovec*>(op.data);
     message.msg_iovlen = op.size;
     switch (op.what) {
         case operation::kind::receive:
-            ::io_uring_prep_recv(&sqe, fd, op.data, op.size, 0);
+            ::io_uring_prep_recv(&sqe, fd, op.data, size, 0);
             break;
         case operation::kind::receive_vector:
             ::io_uring_prep_recvmsg(&sqe, fd, &message, 0);
             break;
         case operation::kind::send:
-            ::io_uring_prep_send(&sqe, fd, op.data, op.size, MSG_NOSIGNAL);
+            ::io_uring_prep_send(&sqe, fd, op.data, size, MSG_NOSIGNAL);
             break;
         default:
             ::io_uring_prep_sendmsg(&sqe, fd, &message, MSG_NOSIGNAL);

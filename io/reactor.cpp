@@ -75,6 +75,7 @@ reactor::reactor(runtime& rt, const reactor_options& options)
 
 reactor::~reactor() {
     runtime_.internals().drain();
+    backend_->recall();
     backend_->helping.reset();
     runtime_.attach(nullptr);
     backend_->retire();

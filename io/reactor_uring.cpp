@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <new>
 
 #include "prepare.hpp"
@@ -35,6 +37,11 @@ std::ptrdiff_t refused(const char* call) noexcept {
 // Connections that wait for accept(): with more of them the kernel is asked to stop.
 constexpr std::size_t accepted_max = 32;
 
+// Whether accept() has something to return at once.
+bool has_accepted(const fd_entry& e) noexcept {
+    return e.accepts && (e.accepts->taken < e.accepts->accepted.size() || e.accepts->error);
+}
+
 constexpr const char* use_epoll = "or set WIRE_REACTOR=epoll";
 
 }  // namespace
@@ -59,7 +66,25 @@ void reactor_uring::poll(deadline until) {
     if (sleeps && !until.is_never()) patience = remaining(until, now());
     if (const int error = ring_.enter(sleeps, until.is_never() ? nullptr : &patience))
         made("io_uring_enter", -error, use_epoll);
+    cancels_queued_ = false;
     take_completions();
+}
+
+// Submits all that is queued, and takes up what is over at once.
+void reactor_uring::settle() noexcept {
+    constexpr int attempts_max = 1000;  // where the kernel takes only a part
+    int attempts = 0;
+    do {
+        static_cast<void>(ring_.enter(false, nullptr));
+        take_completions();
+    } while (ring_.has_queued() && ++attempts < attempts_max);
+    cancels_queued_ = false;
+}
+
+void reactor_uring::recall() noexcept {
+    for (flight* f = flights_.next(nullptr); f; f = flights_.next(f)) cancel(tagged(f, a_flight));
+    constexpr timespec patience{.tv_sec = 1, .tv_nsec = 0};
+    while (!flights_.empty() && ring_.enter(true, &patience) == 0) take_completions();
 }
 
 void reactor_uring::take_completions() noexcept {
@@ -73,6 +98,7 @@ void reactor_uring::on_completion(const completion& c) noexcept {
             f.result = c.result;
             f.flags = c.flags;
             f.landed = true;
+            f.unlink();
             wire::detail::wake(f);
             break;
         }
@@ -109,8 +135,10 @@ void reactor_uring::cancel(std::uint64_t about) noexcept {
 std::ptrdiff_t reactor_uring::complete(int fd, fd_entry*& entry, operation& op,
                                        deadline until) noexcept {
     if (!entry) {
+        fd_entry* const stranger = table_.find(fd);
         entry = enrol(fd);
         if (!entry) return -ENOMEM;
+        if (stranger) take_over(*stranger, *entry);
         // The attempt of `op` has failed; the other direction has not been tried.
         for (auto& d : entry->directions) d.ready = true;
         (*entry)[op.needs].ready = false;
@@ -119,8 +147,22 @@ std::ptrdiff_t reactor_uring::complete(int fd, fd_entry*& entry, operation& op,
     const std::uint32_t generation = e.generation;
     if (const int error = take_turn(e, op.needs, until)) return -error;
     const std::ptrdiff_t n = e.generation == generation ? make(e, op, until) : -EBADF;
-    if (e.generation == generation) pass_turn(e[op.needs]);
+    if (e.generation != generation) return n;
+    pass_turn(e[op.needs]);
+    // Nobody waits any more: connections are better off in the listener's queue.
+    if (n < 0 && e.accepts && !e[op.needs].taken) stop(*e.accepts);
     return n;
+}
+
+// The number was waited for as somebody else's.
+void reactor_uring::take_over(fd_entry& stranger, fd_entry& owned) noexcept {
+    for (const half h : {half::read, half::write})
+        while (!stranger[h].waiters.empty()) {
+            fd_waiter& w = stranger[h].waiters.front();
+            w.unlink();
+            owned[h].waiters.push_back(w);
+        }
+    table_.remove(stranger, 0);
 }
 
 void reactor_uring::pass_turn(fd_entry::direction& d) noexcept {
@@ -136,7 +178,8 @@ int reactor_uring::take_turn(fd_entry& e, half h, deadline until) noexcept {
 }
 
 std::ptrdiff_t reactor_uring::make(fd_entry& e, operation& op, deadline until) noexcept {
-    if (op.what == operation::kind::accept) return accept(e, until);
+    // Before 5.19 a non-blocking listener is refused with EAGAIN.
+    if (op.what == operation::kind::accept && ring_.is_modern()) return accept(e, until);
     return is_native(op) ? fly(e, op, until) : attempt_when_ready(e, op, until);
 }
 
@@ -169,6 +212,7 @@ std::ptrdiff_t reactor_uring::fly(fd_entry& e, operation& op, deadline until) no
 // Sleeps until the kernel is done with `f`. Returns what ended the wait before, if anything did.
 int reactor_uring::land(flight& f, const char* what, deadline until) noexcept {
     ++waiting_;
+    flights_.push_back(f);
     const int why = wire::detail::park(what, until);
     if (!f.landed) cancel(tagged(&f, a_flight));
     while (!f.landed)
@@ -179,8 +223,11 @@ int reactor_uring::land(flight& f, const char* what, deadline until) noexcept {
 
 std::ptrdiff_t reactor_uring::attempt_when_ready(fd_entry& e, operation& op,
                                                  deadline until) noexcept {
+    constexpr int vain_max = 8;
     const std::uint32_t generation = e.generation;
-    for (;;) {
+    for (int vain = 0;; ++vain) {
+        if (vain > vain_max)
+            if (const int error = wait_a_moment(e, until)) return -error;
         fd_waiter me;
         e[op.needs].waiters.push_back(me);
         if (const int error = sleep_armed(me, e.fd, op.needs, until)) return -error;
@@ -190,6 +237,15 @@ std::ptrdiff_t reactor_uring::attempt_when_ready(fd_entry& e, operation& op,
         e[op.needs].ready = true;
         return n;
     }
+}
+
+// A descriptor says that it is ready, and is not: urgent data, or errors to be fetched otherwise.
+int reactor_uring::wait_a_moment(fd_entry& e, deadline until) noexcept {
+    const std::uint32_t generation = e.generation;
+    const deadline next = within(std::chrono::milliseconds(1));
+    const int why = wire::detail::park("a descriptor that only seems ready", std::min(next, until));
+    if (e.generation != generation) return EBADF;
+    return why == ETIMEDOUT && next <= until ? 0 : why;
 }
 
 std::ptrdiff_t reactor_uring::perform(const file_call& call, deadline until) noexcept {
@@ -207,6 +263,7 @@ std::ptrdiff_t reactor_uring::perform(const file_call& call, deadline until) noe
         if (f.result == -ECANCELED && why) return -why;
         if (f.result != -EINTR && f.result != -EAGAIN) return f.result;
         if (why) return -why;
+        if (f.result == -EAGAIN) return backend::perform(call, until);
     }
 }
 
@@ -225,20 +282,21 @@ int reactor_uring::wait_while(const std::uint32_t& word, std::uint32_t value,
 }
 
 void reactor_uring::let_go(fd_entry& e) noexcept {
-    bool any = false;
-    for (auto& d : e.directions)
+    bool any = cancels_queued_;
+    for (auto& d : e.directions) {
         if (const flight* const f = std::exchange(d.flying, nullptr)) {
             cancel(tagged(f, a_flight));
             any = true;
         }
+        for (fd_waiter* w = d.waiters.next(nullptr); w; w = d.waiters.next(w))
+            any = give_up(*w) || any;
+    }
     if (acceptor* const a = std::exchange(e.accepts, nullptr)) {
         any = any || a->armed;
         abandon(*a);
     }
-    if (!any) return;
-    // Mostly they are over at once, and their wires go first.
-    static_cast<void>(ring_.enter(false, nullptr));
-    take_completions();
+    // Mostly all is over at once, and the wires of the flights go first.
+    if (any) settle();
 }
 
 // --- readiness ---
@@ -250,8 +308,9 @@ bool reactor_uring::arm(fd_waiter& w, int fd, half h) noexcept try {
     p.who = &w;
     w.request = &p;
     ++waiting_;
+    ++polling_;
     io_uring_sqe& sqe = place();
-    ::io_uring_prep_poll_add(&sqe, fd, h == half::read ? POLLIN | POLLPRI | POLLRDHUP : POLLOUT);
+    ::io_uring_prep_poll_add(&sqe, fd, h == half::read ? POLLIN | POLLRDHUP : POLLOUT);
     sqe.user_data = tagged(&p, a_poll);
     return true;
 } catch (const std::bad_alloc&) {
@@ -261,6 +320,7 @@ bool reactor_uring::arm(fd_waiter& w, int fd, half h) noexcept try {
 void reactor_uring::on_poll(poll_request& p, int result) noexcept {
     fd_waiter* const w = std::exchange(p.who, nullptr);
     p.next_free = std::exchange(free_poll_, &p);
+    --polling_;
     if (!w) return;
     --waiting_;
     w->request = nullptr;
@@ -271,11 +331,25 @@ void reactor_uring::on_poll(poll_request& p, int result) noexcept {
 
 void reactor_uring::unwatch(fd_waiter& w) noexcept {
     if (w.linked()) w.unlink();
+    give_up(w);
+}
+
+// The kernel need not poll for `w` any more. Returns whether it did.
+bool reactor_uring::give_up(fd_waiter& w) noexcept {
     auto* const p = static_cast<poll_request*>(std::exchange(w.request, nullptr));
-    if (!p) return;
+    if (!p) return false;
     p->who = nullptr;
     --waiting_;
     cancel(tagged(p, a_poll));
+    return cancels_queued_ = true;
+}
+
+// The record of a number, which may be somebody else's; nullptr if there is no memory for one.
+fd_entry* reactor_uring::record_of(int fd) noexcept {
+    if (fd_entry* const known = table_.find(fd)) return known;
+    fd_entry* const e = table_.add(fd);
+    if (e) e->foreign = true;
+    return e;
 }
 
 // Parks until a poll has ended the wait of `me`, which may be in a queue. Returns 0 or an errno.
@@ -288,18 +362,27 @@ int reactor_uring::sleep_armed(fd_waiter& me, int fd, half h, deadline until) no
 
 int reactor_uring::wait(int fd, half h, deadline until) noexcept {
     if (fd < 0) return EBADF;
+    fd_entry* const e = record_of(fd);
+    if (!e) return ENOMEM;
+    if (h == half::read && has_accepted(*e)) return wire::detail::check_cancelled();
     fd_waiter me;
-    if (fd_entry* const ours = table_.find(fd)) (*ours)[h].waiters.push_back(me);
+    (*e)[h].waiters.push_back(me);
     return sleep_armed(me, fd, h, until);
 }
 
 bool reactor_uring::watch(fd_waiter& w, int fd, half h) noexcept {
     const int now = look(fd, h);
-    if (now != 0 || !arm(w, fd, h)) {
-        w.error = now > 0 ? 0 : now < 0 ? -now : ENOMEM;
+    fd_entry* const e = now < 0 ? nullptr : record_of(fd);
+    if (now < 0 || !e) {
+        w.error = now < 0 ? -now : ENOMEM;
         return true;
     }
-    if (fd_entry* const ours = table_.find(fd)) (*ours)[h].waiters.push_back(w);
+    if (now > 0 || (h == half::read && has_accepted(*e))) return true;
+    if (!arm(w, fd, h)) {
+        w.error = ENOMEM;
+        return true;
+    }
+    (*e)[h].waiters.push_back(w);
     return false;
 }
 
@@ -314,6 +397,7 @@ acceptor* reactor_uring::acceptor_of(fd_entry& e) noexcept try {
     free_acceptor_->accepted.reserve(2 * accepted_max);
     e.accepts = std::exchange(free_acceptor_, free_acceptor_->next_free);
     e.accepts->owner = &e;
+    e.accepts->error = 0;
     return e.accepts;
 } catch (const std::bad_alloc&) {
     return nullptr;
@@ -335,21 +419,14 @@ std::ptrdiff_t reactor_uring::accept(fd_entry& e, deadline until) noexcept {
         const int error = sleep(me, half::read, until);
         if (e.generation != generation) return -EBADF;
         a->sleeper = nullptr;
-        if (error && a->accepted.empty()) {
-            // Nobody waits: connections are better off in the listener's queue.
-            if (e[half::read].turns.empty()) stop(*a);
-            return -error;
-        }
+        if (error && a->accepted.empty()) return -error;
     }
 }
 
 void reactor_uring::begin(acceptor& a, int fd) noexcept {
     constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     io_uring_sqe& sqe = place();
-    if (multishot_ && ring_.is_modern())
-        ::io_uring_prep_multishot_accept(&sqe, fd, nullptr, nullptr, flags);
-    else
-        ::io_uring_prep_accept(&sqe, fd, nullptr, nullptr, flags);
+    ::io_uring_prep_multishot_accept(&sqe, fd, nullptr, nullptr, flags);
     sqe.user_data = tagged(&a, an_acceptor);
     a.armed = true;
     a.cancelled = false;
@@ -378,13 +455,12 @@ void reactor_uring::on_accept(acceptor& a, const completion& c) noexcept {
         keep(a, c.result);
     } else if (c.result >= 0) {
         ::close(c.result);
-    } else if (c.result == -EINVAL && multishot_) {
-        multishot_ = false;
-    } else if (c.result != -ECANCELED) {
+    } else if (c.result != -ECANCELED && c.result != -EINTR && c.result != -EAGAIN) {
         a.error = -c.result;
     }
     if (!a.owner && !a.armed) a.next_free = std::exchange(free_acceptor_, &a);
     if (a.sleeper) wire::detail::wake(*a.sleeper);
+    if (a.owner && has_accepted(*a.owner)) wake_every((*a.owner)[half::read].waiters);
 }
 
 // The listener goes: so do the connections that nobody has asked for.
@@ -408,9 +484,11 @@ void reactor_uring::shut() noexcept {
         a.owner->accepts = nullptr;
         abandon(a);
     }
-    // What the kernel has accepted and not yet reported would stay open.
+    for (poll_request& p : polls_)
+        if (std::exchange(p.who, nullptr)) cancel(tagged(&p, a_poll));
+    // What the kernel has accepted and not yet reported would stay open, as what it polls for.
     constexpr timespec patience{.tv_sec = 1, .tv_nsec = 0};
-    while (accepting_ > 0 && ring_.enter(true, &patience) == 0) take_completions();
+    while (accepting_ + polling_ > 0 && ring_.enter(true, &patience) == 0) take_completions();
     ring_.close();
 }
 

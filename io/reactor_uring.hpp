@@ -70,6 +70,8 @@ public:
     int wait_while(const std::uint32_t& word, std::uint32_t value,
                    deadline until) noexcept override;
 
+    void recall() noexcept override;
+
 private:
     ~reactor_uring() override = default;
 
@@ -78,6 +80,7 @@ private:
 
     void arm_wakeup() noexcept;
     void take_completions() noexcept;
+    void settle() noexcept;
     void on_completion(const completion& c) noexcept;
     void on_poll(poll_request& p, int result) noexcept;
     void on_accept(acceptor& a, const completion& c) noexcept;
@@ -90,6 +93,10 @@ private:
     std::ptrdiff_t attempt_when_ready(fd_entry& e, operation& op, deadline until) noexcept;
 
     bool arm(fd_waiter& w, int fd, half h) noexcept;
+    bool give_up(fd_waiter& w) noexcept;
+    fd_entry* record_of(int fd) noexcept;
+    void take_over(fd_entry& stranger, fd_entry& owned) noexcept;
+    int wait_a_moment(fd_entry& e, deadline until) noexcept;
     int sleep_armed(fd_waiter& me, int fd, half h, deadline until) noexcept;
     io_uring_sqe& place() noexcept;
     void cancel(std::uint64_t about) noexcept;
@@ -102,9 +109,11 @@ private:
     void abandon(acceptor& a) noexcept;
 
     ring ring_;
-    bool multishot_ = true;
+    wire::detail::list<flight> flights_;
     std::deque<poll_request> polls_;
     poll_request* free_poll_ = nullptr;
+    std::size_t polling_ = 0;      // requests that the kernel is not done with
+    bool cancels_queued_ = false;  // some of them are to end with the next system call
     std::deque<acceptor> acceptors_;
     acceptor* free_acceptor_ = nullptr;
     std::size_t accepting_ = 0;  // acceptors that the kernel is not done with

@@ -36,8 +36,9 @@ int ring::open_with(unsigned flags, unsigned entries) noexcept {
 
 ring_refusal ring::open() noexcept {
     constexpr std::array<unsigned, 3> ladder = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+            IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL, 0};
     int error = EINVAL;
     for (const unsigned flags : ladder) {
         error = open_with(flags, submissions);
@@ -70,6 +71,7 @@ const char* ring::missing() noexcept {
                          IORING_OP_RECV, IORING_OP_SEND, IORING_OP_RECVMSG, IORING_OP_SENDMSG,
                          IORING_OP_READ, IORING_OP_WRITE, IORING_OP_READV, IORING_OP_WRITEV})
         if (!::io_uring_opcode_supported(probe.get(), op)) return "an operation of io_uring";
+    futex_ = ::io_uring_opcode_supported(probe.get(), op_futex_wait) != 0;
     return nullptr;
 }
 

@@ -45,6 +45,7 @@ public:
     /// A place for a submission; if all are taken, what is queued is submitted first. nullptr: the
     /// kernel takes none, and completions must be taken.
     io_uring_sqe* next() noexcept;
+    [[nodiscard]] bool has_queued() const noexcept { return ::io_uring_sq_ready(&ring_) > 0; }
     /// Submits what is queued now: the numbers of descriptors in it may change their meaning.
     void submit() noexcept;
     /// Submits what is queued and takes up what has been completed; makes no system call if there

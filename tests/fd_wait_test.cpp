@@ -7,7 +7,10 @@
 #include <chrono>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include <wire/datagram.hpp>
+#include <wire/listener.hpp>
 #include <wire/spawn.hpp>
 #include <wire/stream.hpp>
 #include <wire/wait.hpp>
@@ -206,6 +209,58 @@ TEST_CASE("fd wait: a triggered one no longer counts either") {
     CHECK(rt.run().code() == EDEADLK);
     CHECK(other.wake());
     CHECK(rt.run());
+}
+
+TEST_CASE("fd wait: a listener is readable while connections wait, whoever holds them") {
+    on_wires([] {
+        auto door = io::listen_tcp("127.0.0.1", 0).value();
+        auto first = spawn([&] { return door.accept(soon()).has_value(); });
+        let_others_run();
+        std::vector<io::stream> clients;
+        const auto knock = [&] {
+            clients.push_back(io::connect_tcp("127.0.0.1", door.port()).value());
+        };
+        knock();
+        CHECK(first.join(soon()).value());
+        auto waiting =
+            spawn([&] { return io::wait_readable(door.native_handle(), soon()).code(); });
+        let_others_run();
+        knock();
+        CHECK(waiting.join(soon()).value() == 0);
+        CHECK(io::wait_readable(door.native_handle(), soon()));  // still
+        readable_wait in_list(door.native_handle());
+        CHECK(in_list.await(soon()));
+        CHECK(door.accept(soon()));
+        CHECK(door.accept(within(1ms)).code() == ETIMEDOUT);
+    });
+}
+
+TEST_CASE("fd wait: one that began before any read learns that the stream is closed") {
+    on_wires([] {
+        auto [near, far] = io::make_stream_pair().value();
+        auto waiting =
+            spawn([&] { return io::wait_readable(near.native_handle(), soon()).code(); });
+        let_others_run();
+        std::array<std::byte, 8> buffer;
+        CHECK(near.read(buffer, within(1ms)).code() == ETIMEDOUT);
+        near.close();
+        CHECK(waiting.join(soon()).value() == EBADF);
+        CHECK(far.read(buffer, soon()).value_or(1) == 0);  // and its peer, too
+    });
+}
+
+TEST_CASE("fd wait: the port of a closed socket is free at once, also if a wire waited") {
+    on_wires([] {
+        auto socket = io::bind_udp("127.0.0.1", 0).value();
+        const std::uint16_t port = socket.local_address().value().port();
+        std::array<std::byte, 8> buffer;
+        auto waiting = spawn([&] { return socket.receive(buffer, soon()).code(); });
+        let_others_run();
+        CHECK(socket.receive(buffer, within(1ms)).code() == ETIMEDOUT);  // the poll is under way
+        socket.close();
+        CHECK(io::bind_udp("127.0.0.1", port));
+        CHECK(waiting.join(soon()).value() == EBADF);
+    });
 }
 
 }  // namespace

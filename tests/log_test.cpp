@@ -535,9 +535,11 @@ TEST_CASE("log: the system's log gets priority, date, ident and pid, one line at
             log(level, "%s", "two\nlines");
     });
     for (int severity : {7, 6, 5, 4, 3, 2, 1}) {
-        const std::regex form("<" + std::to_string(LOG_DAEMON | severity) +
-                              R"(>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d me\[)" +
-                              std::to_string(::getpid()) + R"(\]: two lines)");
+        std::string text("<");
+        text.append(std::to_string(LOG_DAEMON | severity));
+        text.append(R"(>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d me\[)");
+        text.append(std::to_string(::getpid())).append(R"(\]: two lines)");
+        const std::regex form(text);
         CHECK(std::regex_match(daemon.take(), form));
     }
     CHECK(daemon.take() == "");

@@ -634,7 +634,7 @@ struct page_pipe {
     page_pipe() { CHECK(::fcntl(in.native_handle(), F_SETPIPE_SZ, 4096) == 4096); }
     // A whole page is not appended to a part of one, less may be.
     void fill() {
-        for (const std::size_t size : {4096, 4095, 1})
+        for (const std::size_t size : {4096UL, 4095UL, 1UL})
             while (::write(in.native_handle(), page.data(), size) > 0) {
             }
     }
