@@ -20,7 +20,8 @@ void expect_denied(int error) {
         must(errno == error, "the error that was asked for");
     }
     must(::getppid() > 0, "any other call");
-    must(::syscall(SYS_io_uring_setup - 1, -1, -1, -1) == -1 && errno == EBADF, "the call before");
+    must(::syscall(SYS_io_uring_setup - 1, -1, 0, nullptr, 0) == -1 && errno == EBADF,
+         "the call before");
     must(::syscall(SYS_io_uring_register + 1, -1, "x", 0) == -1 && errno == EBADF,
          "the call after");
 }

@@ -72,6 +72,8 @@ TEST_CASE("hostile: closing a stream below a hundred writers ends them all, in o
         const std::string much(64 * 1024, 'x');
         while (far.write_all(much, shortly())) {
         }
+        while (far.write_all("x", shortly())) {  // what is too small to be called room
+        }
         waiting_crowd writers([&](int) { return error_name(far.write_all("x").code); });
         far.close();
         CHECK(writers.outcomes() == all_of("!EBADF"));
