@@ -18,6 +18,7 @@ namespace {
 // The fields as the system calls want them.
 template <class T>
 T* pointer(std::uint64_t field) noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a field of a submission
     return reinterpret_cast<T*>(static_cast<std::uintptr_t>(field));
 }
 

@@ -28,8 +28,9 @@ std::size_t cut(std::span<char> to, std::size_t length) noexcept {
 
 std::size_t print_text(std::span<char> to, log_entry& e) noexcept {
     va_list args;
-    va_copy(args, e.args);
+    va_copy(args, e.args);  // NOLINT(clang-analyzer-valist.Uninitialized): by the caller
     errno = e.error;
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is initialised just above
     const int n = std::vsnprintf(to.data(), to.size(), e.format, args);
     va_end(args);
     if (n >= 0) return static_cast<std::size_t>(n);

@@ -96,6 +96,7 @@ inline const char* name_of(const file_call& call) noexcept {
 }
 
 inline const void* address_of(const file_call& call) noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a field of a submission
     return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(call.addr));
 }
 

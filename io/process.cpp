@@ -62,7 +62,7 @@ void reset_signals(instructions& to) noexcept {
 }
 
 result<descriptor> owned(std::ptrdiff_t fd) noexcept {
-    if (fd < 0) return failure{static_cast<int>(-fd)};
+    if (fd < 0) return failure{static_cast<int>(0 - fd)};  // clang-tidy cannot follow -n
     return descriptor(static_cast<int>(fd));
 }
 
@@ -75,13 +75,13 @@ result<descriptor> duplicate(int fd) noexcept {
 result<descriptor> end_of_new_pipe(bool child_reads, pipe_end& ours) noexcept {
     auto ends = make_pipe();
     if (!ends) return failure{ends.code()};
-    auto& [theirs, kept] = *ends;
-    if (!child_reads) std::swap(theirs, kept);
+    pipe_end& kept = child_reads ? ends->second : ends->first;
+    const int theirs = (child_reads ? ends->first : ends->second).native_handle();
     // Programs expect it to block.
-    const auto n = invoke("fcntl", [&] { return ::fcntl(theirs.native_handle(), F_SETFL, 0); });
+    const auto n = invoke("fcntl", [&] { return ::fcntl(theirs, F_SETFL, 0); });
     if (n < 0) return failure{static_cast<int>(-n)};
     ours = std::move(kept);
-    return duplicate(theirs.native_handle());
+    return duplicate(theirs);
 }
 
 // What the child will have as `number`; closed, if it inherits that.

@@ -17,6 +17,7 @@ namespace wire::io {
 namespace {
 
 backend_choice asked_for(backend_choice by_program) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): as safe as any getenv
     const char* const word = std::getenv("WIRE_REACTOR");
     if (by_program != backend_choice::automatic || !word) return by_program;
     const std::string_view name(word);

@@ -26,6 +26,7 @@ std::uint64_t tagged(const void* object, tag kind) noexcept {
 
 template <class T>
 T& object_of(std::uint64_t about) noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): user data is a number
     return *reinterpret_cast<T*>(about & ~std::uint64_t{tag_mask});
 }
 
@@ -135,10 +136,11 @@ void reactor_uring::cancel(std::uint64_t about) noexcept {
 std::ptrdiff_t reactor_uring::complete(int fd, fd_entry*& entry, operation& op,
                                        deadline until) noexcept {
     if (!entry) {
-        fd_entry* const stranger = table_.find(fd);
+        // The number was waited for as somebody else's. Those waits begin again.
+        if (fd_entry* const stranger = table_.find(fd); stranger && stranger->foreign)
+            table_.remove(*stranger, EAGAIN);
         entry = enrol(fd);
         if (!entry) return -ENOMEM;
-        if (stranger) take_over(*stranger, *entry);
         // The attempt of `op` has failed; the other direction has not been tried.
         for (auto& d : entry->directions) d.ready = true;
         (*entry)[op.needs].ready = false;
@@ -152,17 +154,6 @@ std::ptrdiff_t reactor_uring::complete(int fd, fd_entry*& entry, operation& op,
     // Nobody waits any more: connections are better off in the listener's queue.
     if (n < 0 && e.accepts && !e[op.needs].taken) stop(*e.accepts);
     return n;
-}
-
-// The number was waited for as somebody else's.
-void reactor_uring::take_over(fd_entry& stranger, fd_entry& owned) noexcept {
-    for (const half h : {half::read, half::write})
-        while (!stranger[h].waiters.empty()) {
-            fd_waiter& w = stranger[h].waiters.front();
-            w.unlink();
-            owned[h].waiters.push_back(w);
-        }
-    table_.remove(stranger, 0);
 }
 
 void reactor_uring::pass_turn(fd_entry::direction& d) noexcept {
@@ -362,12 +353,16 @@ int reactor_uring::sleep_armed(fd_waiter& me, int fd, half h, deadline until) no
 
 int reactor_uring::wait(int fd, half h, deadline until) noexcept {
     if (fd < 0) return EBADF;
-    fd_entry* const e = record_of(fd);
-    if (!e) return ENOMEM;
-    if (h == half::read && has_accepted(*e)) return wire::detail::check_cancelled();
-    fd_waiter me;
-    (*e)[h].waiters.push_back(me);
-    return sleep_armed(me, fd, h, until);
+    int outcome = EAGAIN;
+    while (outcome == EAGAIN) {  // the number has become a library descriptor's
+        fd_entry* const e = record_of(fd);
+        if (!e) return ENOMEM;
+        if (h == half::read && has_accepted(*e)) return wire::detail::check_cancelled();
+        fd_waiter me;
+        (*e)[h].waiters.push_back(me);
+        outcome = sleep_armed(me, fd, h, until);
+    }
+    return outcome;
 }
 
 bool reactor_uring::watch(fd_waiter& w, int fd, half h) noexcept {

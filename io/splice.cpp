@@ -25,7 +25,7 @@ result<splicer> splicer::make() noexcept {
 result<std::size_t> splicer::fill(stream& from, deadline until) noexcept {
     WIRE_ASSERT(pending_ == 0, "splicer::fill() before the pipe was drained");
     auto op = detail::operation::splice_in(in_.number(), pipe_size);
-    const auto n = detail::to_size(from.fd_.perform(op, until));
+    auto n = detail::to_size(from.fd_.perform(op, until));
     if (n) pending_ = *n;
     return n;
 }
