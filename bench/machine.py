@@ -12,6 +12,10 @@ class Failed(Exception):
     """A program of the benchmark did not give a figure."""
 
 
+# Our systems, and the backend that each asks the library for.
+REACTORS = {"wire": "auto", "wire-epoll": "epoll", "wire-io_uring": "io_uring"}
+
+
 class Settings:
     def __init__(self, arguments):
         self.build = arguments.build.resolve()
@@ -26,8 +30,15 @@ class Settings:
 
     def program(self, name):
         """The path of a built program, or None."""
-        path = self.programs / name
-        return path if path.exists() else None
+        return existing(self.programs / name)
+
+    def example(self, name):
+        """The path of a built example, or None."""
+        return existing(self.build / "examples" / name)
+
+
+def existing(path):
+    return path if path.exists() else None
 
 
 def chosen_cores(text):

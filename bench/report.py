@@ -10,14 +10,22 @@ class Case:
     slug: str
     systems: list  # in the order in which they run
     metrics: dict  # name -> unit; the first is what the case is about, its name is ""
-    limit: str = "limit"  # the system that ratio_to_limit refers to
+    limit: str = "limit"  # the system that ratio_to_limit refers to; "": there is none
+    limits: dict = dataclasses.field(default_factory=dict)  # system -> those of which the best is
+    group: str = ""  # of cases that share a summary
+
+    def limit_of(self, system, medians):
+        """What this system is compared with, by the medians of the first metric; None: nothing."""
+        measured = [s for s in self.limits.get(system, [self.limit]) if s in medians]
+        return min(measured, key=medians.get, default=None)
 
 
 def records_of(suite, case, values):
     """A record per system and metric, with ratios of medians."""
     records = []
+    limits = {s: case.limit_of(s, medians_of("", values)) for s in values}
     for metric, unit in case.metrics.items():
-        medians = {s: statistics.median(v[metric]) for s, v in values.items() if v.get(metric)}
+        medians = medians_of(metric, values)
         for system, median in medians.items():
             runs = values[system][metric]
             records.append({
@@ -28,11 +36,16 @@ def records_of(suite, case, values):
                 "median": median,
                 "min": min(runs),
                 "runs": len(runs),
-                "ratio_to_limit": ratio(median, medians.get(case.limit)),
+                "limit": limits[system],
+                "ratio_to_limit": ratio(median, medians.get(limits[system])),
                 "ratio_to_wire": ratio(median, medians.get("wire")),
                 "values": runs,
             })
     return records
+
+
+def medians_of(metric, values):
+    return {s: statistics.median(v[metric]) for s, v in values.items() if v.get(metric)}
 
 
 def ratio(value, base):
@@ -51,14 +64,17 @@ def table(case, records):
     extra = [m for m in case.metrics if m]
     head = ["system", "median", "min", "x limit", "x wire"]
     head += [f"{m} ({case.metrics[m]})" if case.metrics[m] else m for m in extra]
+    head += ["limit"] if case.limits else []
     value = {(r["case"], r["system"]): r for r in records}
     rows = []
     for r in (r for r in records if r["case"] == case.slug):
         others = [value.get((f"{case.slug}-{m}", r["system"]), {}).get("median") for m in extra]
         numbers = [r["median"], r["min"], r["ratio_to_limit"], r["ratio_to_wire"], *others]
         rows.append([r["system"]] + [number(n) for n in numbers])
+        if case.limits:
+            rows[-1].append(r["limit"] or "-")
     title = f"{case.slug} ({case.metrics['']}"
-    title += ")" if case.limit == "limit" else f"; the limit is {case.limit})"
+    title += ")" if case.limit in ("", "limit") else f"; the limit is {case.limit})"
     return title + "\n" + aligned([head] + rows) + "\n"
 
 
@@ -73,9 +89,17 @@ def geometric_mean(ratios):
     return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
 
-def summary(suite, cases, records):
-    """Geometric means over the cases of a suite; each ratio over the cases that both have."""
-    slugs = {c.slug for c in cases}
+def summaries(suite, cases, records):
+    """A summary of each group that has more than one case."""
+    groups = {}
+    for case in cases:
+        groups.setdefault(f"{suite} {case.group}".strip(), set()).add(case.slug)
+    return "\n".join(summary(name, slugs, records) for name, slugs in groups.items()
+                     if len(slugs) > 1 and any(r["case"] in slugs for r in records))
+
+
+def summary(name, slugs, records):
+    """Geometric means over some cases; each ratio over the cases that both have."""
     of_system = {}
     for r in records:
         if r["case"] in slugs:
@@ -87,4 +111,4 @@ def summary(suite, cases, records):
             ratios = [r[key] for r in its_records if r[key]]
             row += [number(geometric_mean(ratios)), str(len(ratios))]
         rows.append(row)
-    return f"{suite}: geometric means\n" + aligned(rows) + "\n"
+    return f"{name}: geometric means\n" + aligned(rows) + "\n"

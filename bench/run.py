@@ -13,12 +13,14 @@ import argparse
 import importlib.util
 import json
 import pathlib
+import signal
 import sys
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import goals  # noqa: E402
 import machine  # noqa: E402
 import report  # noqa: E402
 
@@ -85,11 +87,12 @@ def run_suite(name, settings, arguments):
         new = report.records_of(name, case, values)
         print(report.table(case, new), flush=True)
         records += new
-    print(report.summary(name, suite.cases(), records), flush=True)
+    print(report.summaries(name, suite.cases(), records), flush=True)
     return records, complete
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what was started is stopped
     arguments = parse_arguments()
     settings = machine.Settings(arguments)
     print(machine.describe(settings))
@@ -98,6 +101,7 @@ def main():
         new, fine = run_suite(name, settings, arguments)
         records += new
         complete = complete and fine
+    print(goals.table(records))
     output = settings.programs / "results.json"
     output.write_text(json.dumps(records, indent=1) + "\n")
     print(f"{len(records)} records in {output}")

@@ -56,7 +56,5 @@ int main(int argc, char** argv) {
     const auto port = static_cast<unsigned short>(std::atoi(argv[1]));
     tcp::acceptor door(context, {asio::ip::address_v4::loopback(), port});
     accept(door);
-    std::puts("ready");
-    std::fflush(stdout);
     context.run();
 }

@@ -78,7 +78,5 @@ int main(int argc, char** argv) {
     require(uv_ip4_addr("127.0.0.1", atoi(argv[1]), &at), "uv_ip4_addr");
     require(uv_tcp_bind(&door, (const struct sockaddr*)&at, 0), "bind");
     require(uv_listen((uv_stream_t*)&door, 4096, on_connection), "listen");
-    puts("ready");
-    fflush(stdout);
     return uv_run(loop, UV_RUN_DEFAULT);
 }

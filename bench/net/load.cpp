@@ -2,7 +2,11 @@
 // with one request under way, and what that costs the server.
 //
 //     load --port N --pid N [--connections N] [--size BYTES] [--warm-up S] [--seconds S]
-//          [--syscalls]
+//          [--syscalls] [--slow N] [--request TEXT --answer BYTES]
+//
+// Requests are --size bytes that come back as they are; or TEXT, to which so many bytes come back.
+// With --slow as many further connections each send a byte of their request every 4 s, one after
+// the other, and never receive: they are there to see what they cost the others.
 //
 // It never sleeps, so that the server need not wake it: that would cost the server as much as all
 // the rest, and clients on other machines do not.
@@ -11,13 +15,10 @@
 // of 0.1 s; the former comes from the clock of the server's process. With --syscalls its system
 // calls are counted, too, by a tracepoint of the kernel (which slows the server a little: use a run
 // of its own).
-#include <linux/perf_event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,12 +32,17 @@
 #include <string_view>
 #include <vector>
 
+#include "syscall_counter.hpp"
+
 namespace {
 
 constexpr std::size_t requests_max = 4'000'000;  // measured; bounds time and memory
 constexpr double seconds_max = 60;
 constexpr std::size_t connections_max = 15'000;
 constexpr std::size_t size_max = 65'536;
+constexpr int send_buffer = 256 * 1024;        // holds any message: a send never stops half-way
+constexpr std::size_t connect_at_once = 1000;  // the listener's queue must hold them
+constexpr double slow_period = 4;              // seconds
 
 struct options {
     int port = 0;
@@ -46,6 +52,9 @@ struct options {
     double warm_up = 0.3;
     double seconds = 1;
     bool syscalls = false;
+    std::size_t slow = 0;
+    std::string request;
+    std::size_t answer = 0;
 };
 
 struct connection {
@@ -62,7 +71,7 @@ struct connection {
 [[noreturn]] void usage() {
     std::fputs(
         "usage: load --port N --pid N [--connections N] [--size BYTES] [--warm-up S]"
-        " [--seconds S] [--syscalls]\n",
+        " [--seconds S] [--syscalls] [--slow N] [--request TEXT --answer BYTES]\n",
         stderr);
     std::exit(2);
 }
@@ -82,8 +91,10 @@ bool set_number(options& o, std::string_view name, double value) {
     if (name == "--pid") return o.pid = static_cast<int>(value), true;
     if (name == "--connections") return o.connections = static_cast<std::size_t>(value), true;
     if (name == "--size") return o.size = static_cast<std::size_t>(value), true;
+    if (name == "--answer") return o.answer = static_cast<std::size_t>(value), true;
     if (name == "--warm-up") return o.warm_up = value, true;
     if (name == "--seconds") return o.seconds = value, true;
+    if (name == "--slow") return o.slow = static_cast<std::size_t>(value), true;
     return false;
 }
 
@@ -96,73 +107,40 @@ options parse(int argc, char** argv) {
             continue;
         }
         if (++i == argc) usage();
-        if (!set_number(o, name, std::atof(argv[i]))) usage();
+        if (name == "--request")
+            o.request = argv[i];
+        else if (!set_number(o, name, std::atof(argv[i])))
+            usage();
     }
     if (o.port <= 0 || o.pid <= 0 || o.connections == 0 || o.size == 0) usage();
     o.connections = std::min(o.connections, connections_max);
+    o.slow = std::min(o.slow, connections_max);
     o.size = std::min(o.size, size_max);
     o.seconds = std::min(o.seconds, seconds_max);
     return o;
 }
 
-// Counts the system calls of a process's first thread and of the threads that it starts from now
-// on; without the right to do so it has no count.
-class syscall_counter {
-public:
-    syscall_counter(int pid, bool wanted) {
-        const long id = wanted ? tracepoint() : -1;
-        if (id < 0) return;
-        perf_event_attr what{};
-        what.type = PERF_TYPE_TRACEPOINT;
-        what.size = sizeof what;
-        what.config = static_cast<std::uint64_t>(id);
-        what.inherit = 1;
-        fd_ = static_cast<int>(::syscall(SYS_perf_event_open, &what, pid, -1, -1, 0));
-    }
-    ~syscall_counter() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    syscall_counter(const syscall_counter&) = delete;
-    syscall_counter& operator=(const syscall_counter&) = delete;
-
-    [[nodiscard]] bool works() const { return fd_ >= 0; }
-
-    [[nodiscard]] std::int64_t read() const {
-        std::int64_t count = 0;
-        if (fd_ >= 0 && ::read(fd_, &count, sizeof count) != sizeof count) fail("perf event");
-        return count;
-    }
-
-private:
-    static long tracepoint() {
-        std::FILE* const f =
-            std::fopen("/sys/kernel/tracing/events/raw_syscalls/sys_enter/id", "r");
-        if (!f) return -1;
-        long id = -1;
-        if (std::fscanf(f, "%ld", &id) != 1) id = -1;
-        std::fclose(f);
-        return id;
-    }
-
-    int fd_ = -1;
-};
-
 class load {
 public:
     explicit load(const options& o)
         : options_(o),
-          message_(o.size, 'x'),
+          message_(o.request.empty() ? std::string(o.size, 'x') : o.request),
+          answer_(o.request.empty() ? message_.size() : o.answer),
           connections_(o.connections),
+          slow_(o.slow),
           latencies_(requests_max),
-          counter_(o.pid, o.syscalls) {
+          counter_(o.syscalls ? o.pid : 0) {
         if (::clock_getcpuclockid(o.pid, &server_) != 0) fail("clock_getcpuclockid");
         epoll_ = ::epoll_create1(0);
         if (epoll_ < 0) fail("epoll_create1");
     }
 
     void run() {
-        connect_all();
+        connect_all(slow_);
+        for (connection& c : slow_) ::epoll_ctl(epoll_, EPOLL_CTL_DEL, c.fd, nullptr);
+        connect_all(connections_);
         for (connection& c : connections_) send(c, now_ns());
+        next_drip_ = now_ns();
         run_for(options_.warm_up);
         done_ = 0;
         const std::int64_t calls = counter_.read();
@@ -172,10 +150,12 @@ public:
     }
 
 private:
-    // All at once: the listener's queue must hold them.
-    void connect_all() {
-        for (connection& c : connections_) start_connect(c);
-        for (std::size_t left = connections_.size(); left > 0; --left) finish_connect();
+    void connect_all(std::vector<connection>& all) const {
+        for (std::size_t first = 0; first < all.size(); first += connect_at_once) {
+            const std::size_t last = std::min(first + connect_at_once, all.size());
+            for (std::size_t i = first; i < last; ++i) start_connect(all[i]);
+            for (std::size_t left = last - first; left > 0; --left) finish_connect();
+        }
     }
 
     void start_connect(connection& c) const {
@@ -183,6 +163,7 @@ private:
         c.fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         if (c.fd < 0) fail("socket");
         ::setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        ::setsockopt(c.fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
         sockaddr_in to{};
         to.sin_family = AF_INET;
         to.sin_port = htons(static_cast<std::uint16_t>(options_.port));
@@ -210,7 +191,7 @@ private:
 
     void send(connection& c, std::int64_t now) const {
         c.sent_at = now;
-        c.left = message_.size();
+        c.left = answer_;
         if (::send(c.fd, message_.data(), message_.size(), MSG_NOSIGNAL) !=
             static_cast<ssize_t>(message_.size()))
             fail("send");
@@ -230,9 +211,22 @@ private:
     void run_for(double seconds) {
         const std::int64_t end = now_ns() + static_cast<std::int64_t>(seconds * 1e9);
         epoll_event events[256];
-        while (now_ns() < end && done_ < requests_max) {
+        for (std::int64_t now = now_ns(); now < end && done_ < requests_max; now = now_ns()) {
+            drip(now);
             const int n = ::epoll_wait(epoll_, events, 256, 0);
             for (int i = 0; i < n; ++i) receive(*static_cast<connection*>(events[i].data.ptr));
+        }
+    }
+
+    // A byte from each slow connection whose turn has come.
+    void drip(std::int64_t now) {
+        if (slow_.empty()) return;
+        const auto gap =
+            static_cast<std::int64_t>(slow_period * 1e9) / static_cast<std::int64_t>(slow_.size());
+        for (int i = 0; i < 8 && now >= next_drip_; ++i, ++drips_, next_drip_ += gap) {
+            const char* const next = &message_[drips_ / slow_.size() % message_.size()];
+            if (::send(slow_[drips_ % slow_.size()].fd, next, 1, MSG_NOSIGNAL) != 1)
+                fail("the server has closed a slow connection");
         }
     }
 
@@ -242,7 +236,8 @@ private:
         if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) fail("the server has closed a connection");
         const auto got = static_cast<std::size_t>(n);
-        if (got > c.left || std::memcmp(buffer, message_.data(), got) != 0) {
+        const bool is_echo = options_.request.empty();
+        if (got > c.left || (is_echo && std::memcmp(buffer, message_.data(), got) != 0)) {
             errno = EPROTO;
             fail("the answer is not the request");
         }
@@ -268,11 +263,12 @@ private:
         if (done_ == 0) {
             std::fputs("no request was answered\n", stderr);
             std::exit(1);
-        };
+        }
         latencies_.resize(done_);
-        std::printf("requests %zu cpu_ns %.1f per_second %.0f p50_us %.1f p99_us %.1f", done_,
-                    percentile(cpu_ns_, 0.5), percentile(rates_, 0.5),
-                    percentile(latencies_, 0.5) / 1e3, percentile(latencies_, 0.99) / 1e3);
+        std::printf("requests %zu cpu_ns %.1f per_second %.0f p50_us %.1f p99_us %.1f p999_us %.1f",
+                    done_, percentile(cpu_ns_, 0.5), percentile(rates_, 0.5),
+                    percentile(latencies_, 0.5) / 1e3, percentile(latencies_, 0.99) / 1e3,
+                    percentile(latencies_, 0.999) / 1e3);
         if (counter_.works())
             std::printf(" syscalls %.3f", static_cast<double>(calls) / static_cast<double>(done_));
         std::puts("");
@@ -280,7 +276,11 @@ private:
 
     const options options_;
     const std::string message_;
+    const std::size_t answer_;  // bytes
     std::vector<connection> connections_;
+    std::vector<connection> slow_;
+    std::size_t drips_ = 0;
+    std::int64_t next_drip_ = 0;
     std::vector<std::uint32_t> latencies_;  // nanoseconds
     std::vector<double> cpu_ns_;            // the server's per request, of each stretch
     std::vector<double> rates_;             // requests per second, of each stretch

@@ -1,6 +1,8 @@
 // Our own echo server: a wire per connection, one thread.
 //
-//     wire_echo PORT
+//     wire_echo PORT [small]
+//
+// Its buffers take 16 KiB for each connection, small ones 4 KiB.
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -14,8 +16,9 @@
 
 namespace {
 
+template <std::size_t size>
 void echo(wire::io::stream peer) {
-    std::array<std::byte, 16384> buffer;
+    std::array<std::byte, size> buffer;
     static_cast<void>(peer.set_no_delay(true));
     while (const auto n = peer.read(buffer))
         if (*n == 0 || !peer.write_all(std::span(buffer).first(*n))) return;
@@ -25,14 +28,13 @@ void echo(wire::io::stream peer) {
 
 int main(int argc, char** argv) {
     if (argc < 2) {
-        std::fputs("usage: wire_echo PORT\n", stderr);
+        std::fputs("usage: wire_echo PORT [small]\n", stderr);
         return 1;
     }
     const auto port = static_cast<std::uint16_t>(std::atoi(argv[1]));
-    return wire::run([port] {
+    const auto serve = argc > 2 ? echo<4096> : echo<16384>;
+    return wire::run([=] {
         auto door = wire::io::listen_tcp("127.0.0.1", port).value();
-        std::puts("ready");
-        std::fflush(stdout);
-        while (auto peer = door.accept()) wire::go(echo, *std::move(peer));
+        while (auto peer = door.accept()) wire::go(serve, *std::move(peer));
     });
 }
