@@ -25,6 +25,13 @@ fd_entry* fd_table::add(int fd) noexcept try {
     return nullptr;
 }
 
+fd_entry* fd_table::find_or_add(int fd) noexcept {
+    if (fd_entry* const known = find(fd)) return known;
+    fd_entry* const e = add(fd);
+    if (e) e->foreign = true;
+    return e;
+}
+
 void fd_table::remove(fd_entry& e, int error) noexcept {
     for (auto& d : e.directions)
         for (auto* queue : {&d.turns, &d.waiters}) {

@@ -83,6 +83,8 @@ public:
         const auto n = static_cast<std::size_t>(fd);
         return n < by_number_.size() ? by_number_[n] : nullptr;
     }
+    /// The record of a number that may be somebody else's; nullptr if there is no memory for one.
+    fd_entry* find_or_add(int fd) noexcept;
     fd_entry& operator[](std::uint32_t index) noexcept { return entries_[index]; }
 
 private:

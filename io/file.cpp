@@ -12,6 +12,7 @@
 
 #include <wire/offload.hpp>
 #include "file_call.hpp"
+#include "progress.hpp"
 #include "syscalls.hpp"
 
 namespace wire::io {
@@ -19,22 +20,13 @@ namespace {
 
 using detail::file_call;
 using detail::invoke;
+using detail::outcome;
 using detail::perform;
+using detail::to_size;
 using kind = detail::file_call::kind;
-
-constexpr std::size_t transfer_max = 0x7ffff000;  // what the system moves at once
 
 std::uint64_t field(const void* pointer) noexcept {
     return reinterpret_cast<std::uintptr_t>(pointer);
-}
-
-result<void> done(std::ptrdiff_t n) noexcept {
-    return to_result(n < 0 ? static_cast<int>(-n) : 0);
-}
-
-result<std::size_t> bytes(std::ptrdiff_t n) noexcept {
-    if (n < 0) return failure{static_cast<int>(-n)};
-    return static_cast<std::size_t>(n);
 }
 
 result<file> opened(std::ptrdiff_t n) noexcept {
@@ -45,29 +37,14 @@ result<file> opened(std::ptrdiff_t n) noexcept {
 template <class Byte>
 result<std::size_t> move_bytes(kind what, int fd, std::span<Byte> buffer, std::uint64_t at,
                                deadline until) noexcept {
-    const auto size = static_cast<std::uint32_t>(std::min(buffer.size(), transfer_max));
-    return bytes(perform({what, fd, field(buffer.data()), size, at}, until));
+    const auto size = static_cast<std::uint32_t>(std::min(buffer.size(), detail::transfer_max));
+    return to_size(perform({what, fd, field(buffer.data()), size, at}, until));
 }
 
 result<std::size_t> move_parts(kind what, int fd, std::span<const iovec> parts, std::uint64_t at,
                                deadline until) noexcept {
     const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(parts.size(), IOV_MAX));
-    return bytes(perform({what, fd, field(parts.data()), count, at}, until));
-}
-
-// Moves the rest of `buffer` until nothing is left or `once` fails.
-template <class Byte, class Once>
-io_progress move_all(std::span<Byte> buffer, Once once) noexcept {
-    io_progress progress;
-    while (progress.done < buffer.size()) {
-        const auto n = once(buffer.subspan(progress.done), progress.done);
-        if (!n || *n == 0) {
-            progress.code = n ? ENODATA : n.code();
-            break;
-        }
-        progress.done += *n;
-    }
-    return progress;
+    return to_size(perform({what, fd, field(parts.data()), count, at}, until));
 }
 
 result<struct ::statx> look_at(int fd, const char* path, int flags, deadline until) noexcept {
@@ -107,15 +84,14 @@ result<std::size_t> file::pwritev(std::span<const iovec> from, std::uint64_t at,
 
 io_progress file::pread_exactly(std::span<std::byte> to, std::uint64_t at,
                                 deadline until) const noexcept {
-    return move_all(to, [&](std::span<std::byte> rest, std::size_t done) {
-        return pread(rest, at + done, until);
-    });
+    return detail::move_all(
+        to.size(), [&](std::size_t done) { return pread(to.subspan(done), at + done, until); });
 }
 
 io_progress file::pwrite_all(std::span<const std::byte> from, std::uint64_t at,
                              deadline until) const noexcept {
-    return move_all(from, [&](std::span<const std::byte> rest, std::size_t done) {
-        return pwrite(rest, at + done, until);
+    return detail::move_all(from.size(), [&](std::size_t done) {
+        return pwrite(from.subspan(done), at + done, until);
     });
 }
 
@@ -124,24 +100,25 @@ result<struct ::statx> file::statx(deadline until) const noexcept {
 }
 
 result<void> file::fsync(deadline until) const noexcept {
-    return done(perform({kind::sync, fd_}, until));
+    return outcome(perform({kind::sync, fd_}, until));
 }
 
 result<void> file::fdatasync(deadline until) const noexcept {
     constexpr std::uint32_t data_only = 1;  // IORING_FSYNC_DATASYNC
-    return done(perform({kind::sync, fd_, 0, 0, 0, data_only}, until));
+    return outcome(perform({kind::sync, fd_, 0, 0, 0, data_only}, until));
 }
 
 result<void> file::fallocate(int mode, std::uint64_t at, std::uint64_t size,
                              deadline until) const noexcept {
-    return done(perform({kind::allocate, fd_, size, static_cast<std::uint32_t>(mode), at}, until));
+    return outcome(
+        perform({kind::allocate, fd_, size, static_cast<std::uint32_t>(mode), at}, until));
 }
 
 result<void> file::close(deadline until) noexcept {
     if (fd_ < 0) return {};
     const auto n = perform({kind::close, fd_}, until);
     if (n != -ETIMEDOUT && n != -ECANCELED && n != -ENOMEM) fd_ = -1;
-    return done(n);
+    return outcome(n);
 }
 
 result<file> open(const char* path, int flags, mode_t mode, deadline until) noexcept {
@@ -152,11 +129,11 @@ result<file> open(const char* path, int flags, mode_t mode, deadline until) noex
 
 result<void> rename(const char* from, const char* to, deadline until) noexcept {
     constexpr auto here = static_cast<std::uint32_t>(AT_FDCWD);
-    return done(perform({kind::rename, AT_FDCWD, field(from), here, field(to)}, until));
+    return outcome(perform({kind::rename, AT_FDCWD, field(from), here, field(to)}, until));
 }
 
 result<void> unlink(const char* path, deadline until) noexcept {
-    return done(perform({kind::unlink, AT_FDCWD, field(path)}, until));
+    return outcome(perform({kind::unlink, AT_FDCWD, field(path)}, until));
 }
 
 result<struct ::statx> statx(const char* path, int flags, deadline until) noexcept {

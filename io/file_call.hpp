@@ -10,6 +10,9 @@
 
 namespace wire::io::detail {
 
+/// What a system call moves at most.
+inline constexpr std::size_t transfer_max = 0x7ffff000;
+
 /// The fields are those of a submission to io_uring, so what they mean for a kind is what
 /// io_uring_enter(2) says of its opcode.
 struct file_call {

@@ -11,9 +11,6 @@
 
 namespace wire::io::detail {
 
-/// What a system call moves at most.
-inline constexpr std::size_t transfer_max = 0x7ffff000;
-
 /// Whether the kernel makes it as a whole, waiting included; otherwise it is polled for.
 inline bool is_native(const operation& op) noexcept {
     switch (op.what) {

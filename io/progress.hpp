@@ -9,6 +9,11 @@
 
 namespace wire::io::detail {
 
+/// Success, or the failure that a negative result of invoke() stands for.
+inline result<void> outcome(std::ptrdiff_t n) noexcept {
+    return to_result(n < 0 ? static_cast<int>(-n) : 0);
+}
+
 /// The bytes that a call has moved, or the failure that a negative number stands for.
 inline result<std::size_t> to_size(std::ptrdiff_t n) noexcept {
     if (n < 0) return failure{static_cast<int>(0 - n)};  // clang-tidy cannot follow -n

@@ -160,7 +160,7 @@ void reactor_epoll::shut() noexcept {
 int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
     if (fd < 0) return EBADF;
     for (;;) {
-        fd_entry* const e = foreign_entry(fd);
+        fd_entry* const e = table_.find_or_add(fd);
         if (!e) return ENOMEM;
         if (!e->foreign) return wait_owned(*e, h, until);
         fd_waiter me;
@@ -172,7 +172,7 @@ int reactor_epoll::wait(int fd, half h, deadline until) noexcept {
 }
 
 bool reactor_epoll::watch(fd_waiter& w, int fd, half h) noexcept {
-    fd_entry* const e = fd < 0 ? nullptr : foreign_entry(fd);
+    fd_entry* const e = fd < 0 ? nullptr : table_.find_or_add(fd);
     if (!e) {
         w.error = fd < 0 ? EBADF : ENOMEM;
         return true;
@@ -197,14 +197,6 @@ bool reactor_epoll::watch(fd_waiter& w, int fd, half h) noexcept {
 void reactor_epoll::unwatch(fd_waiter& w) noexcept {
     w.unlink();
     --waiting_;
-}
-
-// The record of a number that may be somebody else's; nullptr if there is no memory for one.
-fd_entry* reactor_epoll::foreign_entry(int fd) noexcept {
-    if (fd_entry* const known = table_.find(fd)) return known;
-    fd_entry* const e = table_.add(fd);
-    if (e) e->foreign = true;
-    return e;
 }
 
 int reactor_epoll::arm_foreign(fd_entry& e) noexcept {

@@ -42,7 +42,6 @@ private:
     void let_go(fd_entry& entry) noexcept override;
     void shut() noexcept override;
 
-    fd_entry* foreign_entry(int fd) noexcept;
     int control(int operation, fd_entry& e, std::uint32_t events) noexcept;
 
     int register_owned(int fd, fd_entry*& entry) noexcept;

@@ -335,14 +335,6 @@ bool reactor_uring::give_up(fd_waiter& w) noexcept {
     return cancels_queued_ = true;
 }
 
-// The record of a number, which may be somebody else's; nullptr if there is no memory for one.
-fd_entry* reactor_uring::record_of(int fd) noexcept {
-    if (fd_entry* const known = table_.find(fd)) return known;
-    fd_entry* const e = table_.add(fd);
-    if (e) e->foreign = true;
-    return e;
-}
-
 // Parks until a poll has ended the wait of `me`, which may be in a queue. Returns 0 or an errno.
 int reactor_uring::sleep_armed(fd_waiter& me, int fd, half h, deadline until) noexcept {
     if (!arm(me, fd, h)) return ENOMEM;
@@ -355,7 +347,7 @@ int reactor_uring::wait(int fd, half h, deadline until) noexcept {
     if (fd < 0) return EBADF;
     int outcome = EAGAIN;
     while (outcome == EAGAIN) {  // the number has become a library descriptor's
-        fd_entry* const e = record_of(fd);
+        fd_entry* const e = table_.find_or_add(fd);
         if (!e) return ENOMEM;
         if (h == half::read && has_accepted(*e)) return wire::detail::check_cancelled();
         fd_waiter me;
@@ -367,7 +359,7 @@ int reactor_uring::wait(int fd, half h, deadline until) noexcept {
 
 bool reactor_uring::watch(fd_waiter& w, int fd, half h) noexcept {
     const int now = look(fd, h);
-    fd_entry* const e = now < 0 ? nullptr : record_of(fd);
+    fd_entry* const e = now < 0 ? nullptr : table_.find_or_add(fd);
     if (now < 0 || !e) {
         w.error = now < 0 ? -now : ENOMEM;
         return true;

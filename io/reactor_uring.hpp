@@ -94,7 +94,6 @@ private:
 
     bool arm(fd_waiter& w, int fd, half h) noexcept;
     bool give_up(fd_waiter& w) noexcept;
-    fd_entry* record_of(int fd) noexcept;
     int wait_a_moment(fd_entry& e, deadline until) noexcept;
     int sleep_armed(fd_waiter& me, int fd, half h, deadline until) noexcept;
     io_uring_sqe& place() noexcept;

@@ -17,10 +17,6 @@
 
 namespace wire::io::detail {
 
-/// Success, or the failure that a negative result of invoke() stands for.
-inline result<void> outcome(std::ptrdiff_t n) noexcept {
-    return to_result(n < 0 ? static_cast<int>(-n) : 0);
-}
 /// A non-blocking, close-on-exec socket. Errors: socket(2).
 result<descriptor> make_socket(int family, int type) noexcept;
 /// Makes a descriptor close-on-exec, too. Returns 0 or -errno.

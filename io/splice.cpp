@@ -1,11 +1,8 @@
 #include <wire/splice.hpp>
 
-#include <fcntl.h>
-#include <unistd.h>
-
+#include <wire/pipe.hpp>
 #include "operation.hpp"
 #include "socket.hpp"
-#include "syscalls.hpp"
 
 namespace wire::io {
 namespace {
@@ -15,10 +12,9 @@ constexpr std::size_t pipe_size = 64 * 1024;  // see pipe(7)
 }  // namespace
 
 result<splicer> splicer::make() noexcept {
-    int fds[2] = {-1, -1};
-    const auto n = detail::invoke("pipe2", [&] { return ::pipe2(fds, O_CLOEXEC | O_NONBLOCK); });
-    if (n < 0) return failure{static_cast<int>(-n)};
-    return splicer(fds[0], fds[1]);
+    auto ends = make_pipe();
+    if (!ends) return failure{ends.code()};
+    return splicer(ends->first.release(), ends->second.release());
 }
 
 // Into an empty pipe, so that EAGAIN says that the stream has nothing, not that the pipe is full.
