@@ -5,6 +5,18 @@
 #include <utility>
 
 namespace wire::io::detail {
+namespace {
+
+void end_waits(wire::detail::list<fd_waiter>& queue, int error) noexcept {
+    while (!queue.empty()) {
+        fd_waiter& w = queue.front();
+        w.error = error;
+        w.unlink();
+        if (wire::detail::wake(w) && w.counted) --*w.counted;
+    }
+}
+
+}  // namespace
 
 fd_entry* fd_table::add(int fd) noexcept try {
     const auto n = static_cast<std::size_t>(fd);
@@ -33,11 +45,10 @@ fd_entry* fd_table::find_or_add(int fd) noexcept {
 }
 
 void fd_table::remove(fd_entry& e, int error) noexcept {
-    for (auto& d : e.directions)
-        for (auto* queue : {&d.turns, &d.waiters}) {
-            for (fd_waiter* w = queue->next(nullptr); w; w = queue->next(w)) w->error = error;
-            wake_every(*queue);
-        }
+    for (auto& d : e.directions) {
+        end_waits(d.turns, error);
+        end_waits(d.waiters, error);
+    }
     auto& known = by_number_[static_cast<std::size_t>(e.fd)];
     if (known == &e) known = nullptr;
     ++e.generation;
