@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from harness import PATIENCE, Server, ask, eventually, main, receive_all, refused
+from harness import PATIENCE, Server, accepts, ask, eventually, main, receive_all, refused
 
 
 def drop_override():
@@ -113,7 +113,7 @@ class EchoStart(unittest.TestCase):
             path = os.path.join(folder, "echo")
             server = subprocess.Popen([Server.folder / "echo_server", "--unix", path], **streams)
             try:
-                self.assertTrue(eventually(lambda: os.path.exists(path)))
+                self.assertTrue(eventually(lambda: accepts(path)))
                 with socket.socket(socket.AF_UNIX) as client:
                     client.settimeout(PATIENCE)
                     client.connect(path)

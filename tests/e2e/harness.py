@@ -179,6 +179,16 @@ def eventually(condition):
     return True
 
 
+def accepts(path):
+    """Whether a server listens on a Unix socket; its file is there before it does."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+    except OSError:
+        return False
+    return True
+
+
 def pattern(size):
     """Bytes that tell their place, to find what is lost, doubled or out of order."""
     return b"".join(b"%d," % i for i in range(size // 4))[:size].ljust(size, b".")

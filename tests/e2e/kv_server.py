@@ -12,7 +12,7 @@ import tempfile
 import threading
 import unittest
 
-from harness import PATIENCE, Server, eventually, main, receive, receive_all
+from harness import PATIENCE, Server, accepts, eventually, main, receive, receive_all
 
 WRONG_TYPE = "-WRONGTYPE Operation against a key holding the wrong kind of value"
 NO_INTEGER = "-ERR value is not an integer or out of range"
@@ -165,7 +165,7 @@ class Redis:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     def __enter__(self):
-        if not eventually(lambda: pathlib.Path(self.path).exists()):
+        if not eventually(lambda: accepts(self.path)):
             raise AssertionError("redis-server did not start")
         return self
 
