@@ -5,6 +5,7 @@
 #include <wire/this_wire.hpp>
 #include "back_off.hpp"
 #include "backend.hpp"
+#include "scheduler.hpp"
 #include "syscalls.hpp"
 
 namespace wire::io::detail {
@@ -13,13 +14,24 @@ namespace {
 // A wire whose operations never block still lets the others run after so many.
 constexpr std::uint32_t streak_max = 64;
 
+// Whether to make the call here and now, rather than to hand it to the backend: there a send goes
+// to the kernel together with those of the wires that are ready too, where that is one call for all
+// (measured: with 64 connections a tenth of what a request costs).
+bool is_for_now(fd_entry* entry, const operation& op) noexcept {
+    if (!entry) return true;
+    const fd_entry::direction& d = (*entry)[op.needs];
+    if (d.taken || !d.worth_an_attempt()) return false;
+    const bool goes_along = entry->gathers_sends && op.is_send();
+    return !goes_along || !wire::detail::current_scheduler()->has_ready();
+}
+
 }  // namespace
 
 std::ptrdiff_t descriptor::perform(operation& op, deadline until) noexcept {
     if (const int error = wire::detail::check_cancelled()) return -error;
     if (fd_ < 0) return -EBADF;
     if (op.moves_nothing()) return 0;
-    if (!entry_ || (*entry_)[op.needs].worth_an_attempt()) {
+    if (is_for_now(entry_, op)) {
         const std::ptrdiff_t n = op.attempt(fd_);
         if (entry_) entry_->attempted(op, n);
         if (n != -EAGAIN) {

@@ -29,7 +29,7 @@ fd_entry* fd_table::add(int fd) noexcept try {
     }
     fd_entry& e = *std::exchange(free_, free_->next_free);
     e.fd = fd;
-    e.foreign = e.short_means_empty = false;
+    e.foreign = e.short_means_empty = e.gathers_sends = false;
     for (auto& d : e.directions) d.ready = d.ended = d.taken = false;
     by_number_[n] = &e;
     return &e;

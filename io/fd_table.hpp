@@ -54,6 +54,7 @@ struct fd_entry {
     std::uint32_t index = 0;
     bool foreign = false;            // somebody else's number, armed for one event at each wait
     bool short_means_empty = false;  // TCP: a short transfer shows that the direction is exhausted
+    bool gathers_sends = false;      // io_uring only: one system call makes those of many wires
     direction directions[2];
     acceptor* accepts = nullptr;  // io_uring only
     backend* home = nullptr;

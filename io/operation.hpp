@@ -90,6 +90,11 @@ struct operation {
     /// until `needs` is ready, then attempt again.
     std::ptrdiff_t attempt(int fd) noexcept;
 
+    /// Whether it is a send on a connection.
+    [[nodiscard]] bool is_send() const noexcept {
+        return what == kind::send || what == kind::send_vector;
+    }
+
     /// Whether it would transfer no byte at all, for which the system might wait.
     [[nodiscard]] bool moves_nothing() const noexcept;
 

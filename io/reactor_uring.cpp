@@ -141,6 +141,7 @@ std::ptrdiff_t reactor_uring::complete(int fd, fd_entry*& entry, operation& op,
             table_.remove(*stranger, EAGAIN);
         entry = enrol(fd);
         if (!entry) return -ENOMEM;
+        entry->gathers_sends = true;
         // The attempt of `op` has failed; the other direction has not been tried.
         for (auto& d : entry->directions) d.ready = true;
         (*entry)[op.needs].ready = false;
@@ -182,7 +183,7 @@ std::ptrdiff_t reactor_uring::fly(fd_entry& e, operation& op, deadline until) no
         flight f;
         msghdr message{};
         io_uring_sqe& sqe = place();
-        prepare(sqe, e.fd, op, message, ring_.is_modern());
+        prepare(sqe, e.fd, op, message, ring_.is_modern() && !d.ready);
         sqe.user_data = tagged(&f, a_flight);
         d.flying = &f;
         const int why = land(f, what(op.needs), until);
@@ -190,8 +191,8 @@ std::ptrdiff_t reactor_uring::fly(fd_entry& e, operation& op, deadline until) no
         if (!closed) {
             d.flying = nullptr;
             // A send that was done says nothing of the next, which is tried at once.
-            d.ready = op.needs == half::write || f.result <= 0 ||
-                      (f.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+            d.ready = f.result != -EAGAIN && (op.is_send() || f.result <= 0 ||
+                                              (f.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
         }
         if (f.result == -ECANCELED) return why ? -why : -EBADF;
         const bool again = f.result == -EINTR || f.result == -EAGAIN;

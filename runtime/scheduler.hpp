@@ -76,6 +76,8 @@ public:
     void adopt(bounded_pool& pool) noexcept;
     void dismiss(bounded_pool& pool) noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return live_; }
+    /// Whether wires wait for their turn to run.
+    [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
     void hold(int delta) noexcept { guards_ += delta; }
     [[nodiscard]] shared_state& shared() const noexcept { return *shared_; }
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }

@@ -19,6 +19,7 @@
 #include "backend.hpp"
 #include "support/backend.hpp"
 #include "support/environment.hpp"
+#include "support/failing_call.hpp"
 
 namespace wire::test {
 namespace {
@@ -57,6 +58,62 @@ TEST_CASE("io_uring: more completions at once than there are places for them") {
         }
         CHECK(woken == wires);
         ::close(event);
+    });
+}
+
+// A stream that a wire has waited for before.
+stream_pair used_pair() {
+    stream_pair p = unix_pair();
+    CHECK(take(p.first, 1, within(0s)) == "!ETIMEDOUT");
+    return p;
+}
+
+TEST_CASE("io_uring: sends of wires that are ready together are one system call") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        constexpr int pairs = 8;
+        std::vector<stream_pair> all;
+        for (int i = 0; i < pairs; ++i) all.push_back(used_pair());
+        const auto send_all = [&] {
+            std::vector<handle<void>> writers;
+            for (auto& p : all) writers.push_back(spawn([&p] { put(p.first, "x"); }));
+            for (auto& w : writers) w.join(soon()).value();
+        };
+        {
+            const failing_call enters("io_uring_enter", 0);
+            send_all();
+            CHECK(enters.calls() <= 2);
+        }
+        for (auto& p : all) CHECK(take(p.second) == "x");
+    });
+}
+
+TEST_CASE("io_uring: sends of one stream keep their order, alone or among others") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        auto [near, far] = used_pair();
+        auto first = spawn([&] { put(near, "a"); });  // the second is ready, so it goes with others
+        auto second = spawn([&] { put(near, "b"); });  // nobody is
+        first.join(soon()).value();
+        second.join(soon()).value();
+        CHECK(take(far) == "ab");
+    });
+}
+
+TEST_CASE("io_uring: a send among others to a peer that takes no more waits for it") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        auto [near, far] = used_pair();
+        const std::string much(1 << 20, 'm');
+        auto writer = spawn([&] { put(near, much); });
+        auto other = spawn([&] {
+            while (!writer.finished()) yield();
+        });
+        std::string got;
+        while (got.size() < much.size()) got += take(far, 4096);
+        CHECK(got == much);
+        other.join(soon()).value();
+        writer.join(soon()).value();
     });
 }
 
