@@ -69,7 +69,7 @@ helpers::~helpers() {
         if (all_[i].started) ::pthread_join(all_[i].thread, nullptr);
     while (!queue_.empty()) {
         job& j = queue_.front();
-        j.unlink();
+        take(j);
         j.refused = true;
         j.end();
     }
@@ -80,6 +80,8 @@ helpers::~helpers() {
 int helpers::submit(job& j) noexcept {
     std::unique_lock lock(mutex_);
     queue_.push_back(j);
+    // relaxed: one that is missed is one woken in vain; it goes down under the mutex only.
+    if (++queued_ <= returning_.load(std::memory_order_relaxed)) return 0;
     if (!idle_.empty()) {
         helper& h = idle_.front();
         h.unlink();
@@ -97,8 +99,14 @@ int helpers::submit(job& j) noexcept {
 bool helpers::withdraw(job& j) noexcept {
     const std::lock_guard lock(mutex_);
     if (!j.linked()) return false;
-    j.unlink();
+    take(j);
     return true;
+}
+
+// Off the queue, with the mutex held.
+void helpers::take(job& j) noexcept {
+    j.unlink();
+    --queued_;
 }
 
 // With the mutex held, as the helpers that run can wait for this one.
@@ -132,7 +140,7 @@ int helpers::create(helper& h) noexcept {
                              alive_, most_, std::system_category().message(error).c_str());
     complained_ = true;
     if (alive_ > 0) return 0;
-    j.unlink();
+    take(j);
     return ENOMEM;
 }
 
@@ -150,10 +158,12 @@ void helpers::serve(helper& me) noexcept {
     do {
         while (!stopping_ && !queue_.empty()) {
             job& j = queue_.front();
-            j.unlink();
+            take(j);
             lock.unlock();
             make(j);
             lock.lock();
+            // relaxed: as where it is read.
+            returning_.fetch_sub(1, std::memory_order_relaxed);
         }
     } while (!stopping_ && rest(me, lock));
     me.ended = true;
@@ -170,6 +180,8 @@ void helpers::make(job& j) noexcept {
     }
     // Not in the handler, which would still have a part in the exception after the post.
     j.thrown = std::move(thrown);
+    // relaxed: as where it is read.
+    returning_.fetch_add(1, std::memory_order_relaxed);
     static_cast<void>(home_.post(j));  // true: the runtime outlives its reactor
 }
 

@@ -13,8 +13,10 @@
 // A job on the heap may be abandoned instead by a wire that gives up while it runs; it is dropped
 // when it has returned. That is for calls that may take very long and use nothing of their caller.
 //
-// A job that finds a helper idle calls it; the one that began to rest last, so that the others can
-// be idle for long and end. If none is idle and more are allowed, one more is started.
+// A job waits for a helper that is about to look for one: its wire may well run before the helper
+// that has woken it sleeps, and to wake another would make three of two switches of threads. Else,
+// if a helper is idle, the job calls it; the one that began to rest last, so that the others can be
+// idle for long and end. If none is and more are allowed, one more is started.
 //
 // Why a mutex: it is held for a few instructions, and the hand-over to a thread costs a system call
 // at least. The way back is the inbox: lock-free, and no system call while the runtime is awake.
@@ -22,6 +24,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -81,6 +84,7 @@ private:
         wire::detail::real_sync::word called{0};  // 1: no longer idle; written under mutex_
     };
 
+    void take(job& j) noexcept;
     int start_helper() noexcept;
     int create(helper& h) noexcept;
     int go_on_without(job& j, int error) noexcept;
@@ -95,8 +99,12 @@ private:
     const std::unique_ptr<helper[]> all_;
     bool complained_ = false;
 
+    // Helpers that are done with a job and look for the next in a moment.
+    std::atomic<unsigned> returning_{0};
+
     std::mutex mutex_;
-    wire::detail::list<job> queue_;    // guarded by mutex_, as all below
+    wire::detail::list<job> queue_;  // guarded by mutex_, as all below
+    unsigned queued_ = 0;
     wire::detail::list<helper> idle_;  // that began last is first
     unsigned alive_ = 0;
     bool stopping_ = false;
