@@ -1,7 +1,9 @@
 #include <wire/reactor.hpp>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <system_error>
 
@@ -55,7 +57,12 @@ detail::backend* choose_backend(backend_choice by_program) {
                      "allow io_uring (kernel.io_uring_disabled, seccomp), or do not demand it");
     const std::string line = std::string("epoll: ") + no.what + ": " +
                              (no.error ? ::strerrorname_np(no.error) : "is not there");
-    wire::detail::report(diagnostic::fallback, "%s", line.c_str());
+    // Once, not by each of many threads.
+    static std::atomic<std::size_t> said_last{0};
+    const std::size_t this_one = std::hash<std::string>{}(line);
+    // relaxed: nothing is read because of it.
+    if (said_last.exchange(this_one, std::memory_order_relaxed) != this_one)
+        wire::detail::report(diagnostic::fallback, "%s", line.c_str());
     return new detail::reactor_epoll(line);
 }
 

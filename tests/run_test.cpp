@@ -238,7 +238,7 @@ TEST_CASE("reactor: where io_uring is refused it takes epoll, and says why") {
     WIRE_LEAVE_OUT_IF(under_valgrind(), "Valgrind gets epoll anyway");
     const environment_variable automatic("WIRE_REACTOR", "auto");
     for (const auto& [error, name] :
-         {std::pair(EPERM, "EPERM"), {ENOSYS, "ENOSYS"}, {ENOMEM, "ENOMEM"}, {EMFILE, "EMFILE"}}) {
+         {std::pair(EMFILE, "EMFILE"), {EPERM, "EPERM"}, {ENOSYS, "ENOSYS"}, {ENOMEM, "ENOMEM"}}) {
         const caught_diagnostics said;
         const failing_call refused("io_uring_setup", error);
         runtime rt;
@@ -249,6 +249,15 @@ TEST_CASE("reactor: where io_uring is refused it takes epoll, and says why") {
         CHECK_THROWS_AS(io::reactor(rt, {.backend = io::backend_choice::io_uring}),
                         std::system_error);
     }
+}
+
+TEST_CASE("reactor: many threads say once that io_uring is refused") {
+    WIRE_LEAVE_OUT_IF(under_valgrind(), "Valgrind gets epoll anyway");
+    const environment_variable automatic("WIRE_REACTOR", "auto");
+    const caught_diagnostics said;
+    const failing_call refused("io_uring_setup", ENFILE);
+    CHECK(run([] {}, {.threads = 4}) == 0);
+    CHECK(said.of(diagnostic::fallback).size() == 1);
 }
 
 TEST_CASE("reactor: older kernels' io_uring will do") {

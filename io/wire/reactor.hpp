@@ -36,7 +36,8 @@ public:
     /// Attaches to `rt`. Its kernel objects are made by the first run(), which throws
     /// std::system_error if that fails. On the runtime's own thread, not in run().
     ///
-    /// Where io_uring was not demanded and is refused, a diagnostic says so. Throws
+    /// Where io_uring was not demanded and is refused, a diagnostic says so, unless it was the last
+    /// one to say so in this process. Throws
     /// std::system_error if it was demanded, or if WIRE_REACTOR is not one of its three words; and
     /// std::bad_alloc.
     explicit reactor(runtime& rt, const reactor_options& options = {});
