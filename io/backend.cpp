@@ -79,6 +79,15 @@ void backend::forget(fd_entry& e) noexcept {
     if (--enrolled_ == 0 && retired_) delete this;
 }
 
+void backend::forget_number(int fd) noexcept {
+    wire::detail::scheduler* const here = wire::detail::current_scheduler();
+    auto* const b = here ? dynamic_cast<backend*>(&here->sleeps_in()) : nullptr;
+    fd_entry* const e = b ? b->table_.find(fd) : nullptr;
+    if (!e || !e->foreign || !e->is_waited_for()) return;
+    b->let_go(*e);
+    b->table_.remove(*e, EBADF);
+}
+
 void backend::retire() noexcept {
     shut();
     if (wakeup_ >= 0) ::close(std::exchange(wakeup_, -1));

@@ -60,6 +60,9 @@ public:
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
     void forget(fd_entry& entry) noexcept;
 
+    /// The same for one that has no record: wires may wait for its number.
+    static void forget_number(int fd) noexcept;
+
     /// The reactor ends: waits until the kernel is done with the buffers of wires that would not.
     virtual void recall() noexcept {}
 

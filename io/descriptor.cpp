@@ -59,7 +59,10 @@ void descriptor::close() noexcept {
 }
 
 int descriptor::release() noexcept {
-    if (fd_entry* const e = std::exchange(entry_, nullptr)) e->home->forget(*e);
+    if (fd_entry* const e = std::exchange(entry_, nullptr))
+        e->home->forget(*e);
+    else if (fd_ >= 0)
+        backend::forget_number(fd_);
     return std::exchange(fd_, -1);
 }
 

@@ -61,6 +61,9 @@ struct fd_entry {
     fd_entry* next_free = nullptr;
 
     direction& operator[](half h) noexcept { return directions[static_cast<int>(h)]; }
+    [[nodiscard]] bool is_waited_for() const noexcept {
+        return !directions[0].waiters.empty() || !directions[1].waiters.empty();
+    }
     /// Draws the conclusions from an attempt: readiness for later ones, and for the next waiter.
     void attempted(const operation& op, std::ptrdiff_t n) noexcept {
         direction& d = (*this)[op.needs];

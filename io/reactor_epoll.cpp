@@ -108,7 +108,7 @@ void reactor_epoll::on_foreign_event(fd_entry& e, std::uint32_t events) noexcept
     if (events & read_events) wake_every(e[half::read].waiters);
     if (events & write_events) wake_every(e[half::write].waiters);
     // The event has disarmed both directions. If they cannot be armed again the waiters look.
-    if ((!e[half::read].waiters.empty() || !e[half::write].waiters.empty()) && arm_foreign(e) != 0)
+    if (e.is_waited_for() && arm_foreign(e) != 0)
         for (auto& d : e.directions) wake_every(d.waiters);
 }
 

@@ -295,13 +295,18 @@ TEST_CASE("foreign fd: a descriptor that was waited for can be adopted") {
 }
 
 TEST_CASE("foreign fd: closing a stream ends the waits for its number with EBADF") {
-    over_each([](stream&, stream& far) {
-        CHECK(take(far, 64, shortly()) == "!ETIMEDOUT");
-        auto waiting = spawn([&] { return outcome(wait_readable(far.native_handle(), soon())); });
-        let_others_run();
-        far.close();
-        CHECK(waiting.join(soon()).value() == "!EBADF");
-    });
+    for (const bool used_before : {false, true}) {
+        CAPTURE(used_before);
+        over_each([&](stream& near, stream& far) {
+            if (used_before) CHECK(take(far, 64, shortly()) == "!ETIMEDOUT");
+            auto waiting =
+                spawn([&] { return outcome(wait_readable(far.native_handle(), soon())); });
+            let_others_run();
+            far.close();
+            CHECK(waiting.join(soon()).value() == "!EBADF");
+            CHECK(take(near) == "");  // its peer sees the end
+        });
+    }
 }
 
 }  // namespace
