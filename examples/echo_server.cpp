@@ -17,7 +17,7 @@ static void echo(serve::connection& peer) {
 }
 
 int main(int argc, char** argv) {
-    CLI::App app("Sends back whatever it receives.");
-    serve::begin(app, argc, argv, {.name = "echo_server", .port = 7000});
+    command_line line("echo_server", "Sends back whatever it receives.");
+    serve::begin(line, argc, argv, {.port = 7000});
     return serve::connections(echo);
 }

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -18,6 +17,8 @@
 #include <vector>
 
 #include <wire/wire.hpp>
+
+#include "command_line.hpp"
 
 namespace {
 
@@ -134,17 +135,10 @@ int copy_file() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Copies a file.");
-    app.add_option("source", source)->required();
-    app.add_option("target", target, "Replaced if it exists")->required();
-    app.add_flag("--progress", show_progress, "Say on standard error how far it has come");
-    app.failure_message([](const CLI::App*, const CLI::Error& e) {
-        return std::string("file_copy: ") + e.what() + "\nTry file_copy --help\n";
-    });
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-        return app.exit(e) == 0 ? 0 : 1;
-    }
+    command_line line("file_copy", "Copies a file.");
+    line.add("source", source).required();
+    line.add("target", target, "Replaced if it exists").required();
+    line.add("--progress", show_progress, "Say on standard error how far it has come");
+    line.parse(argc, argv);
     return wire::run(copy_file);
 }

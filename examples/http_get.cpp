@@ -10,11 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
 #include <cstring>
-#include <iostream>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,6 +21,7 @@
 
 #include <wire/wire.hpp>
 
+#include "command_line.hpp"
 #include "http/parser.hpp"
 
 namespace {
@@ -260,32 +259,22 @@ std::vector<download> plan() {
     return all;
 }
 
-void add_options(CLI::App& app) {
-    app.option_defaults()->always_capture_default();
-    app.add_option("URL", options.urls, "What to download")->required();
-    auto* folder = app.add_option("--folder", options.folder, "Where the files go");
-    folder->check(CLI::ExistingDirectory);
-    app.add_flag("--stdout", options.to_stdout, "Write to standard output; for one URL")
-        ->excludes(folder);
-    app.add_option("--timeout", options.timeout, "Seconds for each download")
-        ->check(CLI::Range(0.001, 1e9));
-    app.add_option("--parallel", options.parallel, "Downloads at once")->check(CLI::Range(1, 1000));
-    app.add_flag("--progress", options.progress, "Tell, also if nobody sits at a terminal");
-    app.failure_message([](const CLI::App*, const CLI::Error& e) {
-        return std::string("http_get: ") + e.what() + "\nTry http_get --help\n";
-    });
+void read_options(int argc, char** argv) {
+    command_line line("http_get", "Downloads files over HTTP, several at once.");
+    line.add("URL", options.urls, "What to download").required();
+    line.add("--folder", options.folder, "Where the files go").existing_directory();
+    line.add("--stdout", options.to_stdout, "Write to standard output; for one URL")
+        .excludes("--folder");
+    line.add("--timeout", options.timeout, "Seconds for each download").range(0.001, 1e9);
+    line.add("--parallel", options.parallel, "Downloads at once").range(1, 1000);
+    line.add("--progress", options.progress, "Tell, also if nobody sits at a terminal");
+    line.parse(argc, argv);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Downloads files over HTTP, several at once.");
-    add_options(app);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-        return app.exit(e) == 0 && std::cout.flush() ? 0 : 1;
-    }
+    read_options(argc, argv);
     if (options.to_stdout && options.urls.size() > 1) {
         std::fprintf(stderr, "http_get: --stdout is for one URL\n");
         return 1;

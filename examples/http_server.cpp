@@ -8,10 +8,15 @@
 // here is what moves the bytes: all requests that have come are answered with one write; a client
 // that does not read its answers blocks its own wire, whose memory is what the two buffers take.
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <system_error>
 
 #include "http/session.hpp"
 #include "serve.hpp"
@@ -140,18 +145,15 @@ void open_root() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Serves a text at /hello, and the files of a folder.");
-    app.option_defaults()->always_capture_default();
-    app.add_option("--root", options.root, "The folder; without it there is only the text")
-        ->check(serve::something());
-    app.add_option("--request-timeout", options.request_timeout,
-                   "Seconds for a request to come, from its first byte to its last")
-        ->check(serve::number(0.001, 1e9));
-    app.add_option("--max-body", options.body_max, "Bytes that a request may bring along")
-        ->check(serve::number(std::uint64_t{0}, ~std::uint64_t{0}));
-    serve::begin(app, argc, argv,
-                 {.name = "http_server",
-                  .port = 8080,
+    command_line line("http_server", "Serves a text at /hello, and the files of a folder.");
+    line.add("--root", options.root, "The folder; without it there is only the text").not_empty();
+    line.add("--request-timeout", options.request_timeout,
+             "Seconds for a request to come, from its first byte to its last")
+        .number(0.001, 1e9);
+    line.add("--max-body", options.body_max, "Bytes that a request may bring along")
+        .number(std::uint64_t{0}, ~std::uint64_t{0});
+    serve::begin(line, argc, argv,
+                 {.port = 8080,
                   .refusal = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
                              "Content-Length: 0\r\n\r\n"});
     open_root();

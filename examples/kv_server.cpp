@@ -13,6 +13,8 @@
 //
 // How it starts and ends is in serve.hpp, which the other servers use too.
 
+#include <atomic>
+
 #include "kv/engine.hpp"
 #include "serve.hpp"
 
@@ -81,16 +83,13 @@ void talk(serve::connection& peer, kv::server& home, reaper& reaper) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Keeps values under keys, for clients of redis.");
+    command_line line("kv_server", "Keeps values under keys, for clients of redis.");
     kv::limits most;
-    app.add_option("--max-request", most.request_max, "Bytes of a request, and of an answer")
-        ->check(serve::number(std::size_t{1024}, std::size_t{512} << 20))
-        ->capture_default_str();
-    serve::begin(app, argc, argv,
-                 {.name = "kv_server",
-                  .port = 6379,
-                  .idle_timeout = 300,
-                  .refusal = "-ERR max number of clients reached\r\n"});
+    line.add("--max-request", most.request_max, "Bytes of a request, and of an answer")
+        .number(std::size_t{1024}, std::size_t{512} << 20);
+    serve::begin(
+        line, argc, argv,
+        {.port = 6379, .idle_timeout = 300, .refusal = "-ERR max number of clients reached\r\n"});
     kv::server home(serve::options.threads > 1, most);
     reaper reaper(home.values);
     return serve::connections([&](serve::connection& peer) { talk(peer, home, reaper); });

@@ -10,7 +10,11 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <charconv>
+#include <cstdio>
+#include <string>
+#include <system_error>
 
 #include "serve.hpp"
 
@@ -101,14 +105,13 @@ std::string parse_backend(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Carries connections on to a backend.");
+    command_line line("tcp_proxy", "Carries connections on to a backend.");
     std::string to;
-    app.add_option("--backend", to, "Where to: 127.0.0.1:7000 or [::1]:7000")
-        ->required()
-        ->check(CLI::Validator(parse_backend, ""));
-    app.add_option("--connect-timeout", connect_timeout, "Seconds for the backend to answer")
-        ->capture_default_str()
-        ->check(serve::number(0.001, 1e9));
-    serve::begin(app, argc, argv, {.name = "tcp_proxy", .port = 7001});
+    line.add("--backend", to, "Where to: 127.0.0.1:7000 or [::1]:7000")
+        .required()
+        .check(parse_backend);
+    line.add("--connect-timeout", connect_timeout, "Seconds for the backend to answer")
+        .number(0.001, 1e9);
+    serve::begin(line, argc, argv, {.port = 7001});
     return serve::connections(proxy);
 }

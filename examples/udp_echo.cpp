@@ -28,13 +28,10 @@ static void echo(io::datagram& socket) {
 }
 
 int main(int argc, char** argv) {
-    CLI::App app("Sends back whatever datagram it receives.");
-    serve::begin(app, argc, argv, {.name = "udp_echo", .port = 7000, .has_connections = false});
-    std::vector<std::vector<io::datagram>> sockets(serve::options.threads);
-    const std::string where = serve::open_doors(sockets, [](const io::address& at, bool share) {
-        return io::bind_datagram(at, {.reuse_port = share});
-    });
-    return serve::run(where, [&](unsigned thread) {
+    command_line line("udp_echo", "Sends back whatever datagram it receives.");
+    serve::begin(line, argc, argv, {.port = 7000, .has_connections = false});
+    serve::doors<io::datagram> sockets(serve::options.threads);
+    return serve::run(serve::open_doors(sockets), [&](unsigned thread) {
         for (io::datagram& s : sockets[thread]) wire::go({.name = "echo"}, [&] { echo(s); });
         serve::wait_for_stop();
         for (io::datagram& s : sockets[thread]) s.close();  // ends echo()
