@@ -1,8 +1,5 @@
 #include "helpers.hpp"
 
-#include <signal.h>
-
-#include <cerrno>
 #include <system_error>
 
 #include <wire/assert.hpp>
@@ -10,7 +7,8 @@
 #include <wire/offload.hpp>
 #include "backend.hpp"
 #include "scheduler.hpp"
-#include "sys.hpp"
+#include "signals_blocked.hpp"
+#include "syscalls.hpp"
 
 namespace wire::io::detail {
 namespace {
@@ -22,25 +20,6 @@ void come_back(wire::detail::inbox_node& node, wire::detail::scheduler* on) {
     if (j.abandoned) return j.drop(j);
     if (on) j.end();
 }
-
-// Blocks all signals for the threads that are started meanwhile; but for those that a fault of the
-// thread itself raises, which would end the program without a word if they were blocked.
-class signals_blocked {
-public:
-    signals_blocked() noexcept {
-        sigset_t all;
-        ::sigfillset(&all);
-        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS})
-            ::sigdelset(&all, fault);
-        ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    signals_blocked(const signals_blocked&) = delete;
-    signals_blocked& operator=(const signals_blocked&) = delete;
-
-private:
-    sigset_t before_;
-};
 
 }  // namespace
 
@@ -116,19 +95,14 @@ int helpers::start_helper() noexcept {
     if (h->started) ::pthread_join(h->thread, nullptr);
     h->pool = this;
     h->ended = false;
-    const int error = create(*h);
-    h->started = error == 0;
-    if (h->started) ++alive_;
-    return error;
-}
-
-int helpers::create(helper& h) noexcept {
     const signals_blocked for_the_new_thread;
-    const int failed = wire::detail::sys::call("pthread_create", [&] {
-        errno = ::pthread_create(&h.thread, nullptr, &thread_main, &h);
+    const auto n = invoke("pthread_create", [&] {
+        errno = ::pthread_create(&h->thread, nullptr, &thread_main, h);
         return errno ? -1 : 0;
     });
-    return failed ? errno : 0;
+    h->started = n == 0;
+    if (h->started) ++alive_;
+    return static_cast<int>(-n);
 }
 
 // Somebody else will serve the job, if there is anybody.

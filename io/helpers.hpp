@@ -86,7 +86,6 @@ private:
 
     void take(job& j) noexcept;
     int start_helper() noexcept;
-    int create(helper& h) noexcept;
     int go_on_without(job& j, int error) noexcept;
     void serve(helper& me) noexcept;
     void make(job& j) noexcept;
