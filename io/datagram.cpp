@@ -5,7 +5,6 @@
 
 #include "operation.hpp"
 #include "socket.hpp"
-#include "syscalls.hpp"
 
 namespace wire::io {
 namespace {
@@ -43,9 +42,8 @@ result<received> datagram::receive(std::span<std::byte> buffer, deadline until) 
     mmsghdr header;
     iovec part;
     describe(header, part, buffer, got.from.room(), address::length_max);
-    auto op = operation::receive(std::span(&header, 1));
-    const std::ptrdiff_t n = fd_.perform(op, until);
-    if (n < 0) return failure{static_cast<int>(-n)};
+    const std::ptrdiff_t n = fd_.perform(operation::receive(std::span(&header, 1)), until);
+    if (n < 0) return detail::failed(n);
     got.size = header.msg_len;
     got.truncated = is_truncated(header);
     got.from.resize(header.msg_hdr.msg_namelen);
@@ -59,8 +57,8 @@ result<std::size_t> datagram::receive_batch(std::span<message> messages, deadlin
     if (batch.empty()) return std::size_t{0};
     for (std::size_t i = 0; i < batch.size(); ++i)
         describe(headers[i], parts[i], batch[i].buffer, batch[i].peer.room(), address::length_max);
-    auto op = operation::receive(std::span(headers).first(batch.size()));
-    const std::ptrdiff_t n = fd_.perform(op, until);
+    const auto used = std::span(headers).first(batch.size());
+    const std::ptrdiff_t n = fd_.perform(operation::receive(used), until);
     for (std::size_t i = 0; std::cmp_less(i, n); ++i) {
         batch[i].size = headers[i].msg_len;
         batch[i].truncated = is_truncated(headers[i]);
@@ -70,7 +68,7 @@ result<std::size_t> datagram::receive_batch(std::span<message> messages, deadlin
 }
 
 // Only if we are connected to it does an event say that a Unix socket's queue has room again.
-std::ptrdiff_t datagram::perform(operation& op, const address& to, deadline until) noexcept {
+std::ptrdiff_t datagram::perform(operation op, const address& to, deadline until) noexcept {
     if (to.family() != AF_UNIX) return fd_.perform(op, until);
     return detail::retry_while_full([&] { return op.attempt(fd_.number()); }, until);
 }
@@ -80,31 +78,23 @@ result<void> datagram::send_to(std::span<const std::byte> data, const address& t
     mmsghdr header;
     iovec part;
     describe(header, part, data, to.raw(), to.length());
-    auto op = operation::send(std::span(&header, 1));
-    return detail::outcome(perform(op, to, until));
+    return detail::outcome(perform(operation::send(std::span(&header, 1)), to, until));
 }
 
 io_progress datagram::send_batch(std::span<const message> messages, deadline until) noexcept {
     std::array<mmsghdr, batch_max> headers;
     std::array<iovec, batch_max> parts;
-    io_progress progress;
-    while (progress.done < messages.size()) {
-        const auto rest = messages.subspan(progress.done);
+    return detail::move_all(messages.size(), [&](std::size_t done) {
+        const auto rest = messages.subspan(done);
         const auto batch = rest.first(std::min(rest.size(), batch_max));
         for (std::size_t i = 0; i < batch.size(); ++i) {
             const message& m = batch[i];
             WIRE_ASSERT(m.size <= m.buffer.size(), "a message to send is longer than its buffer");
             describe(headers[i], parts[i], m.buffer.first(m.size), m.peer.raw(), m.peer.length());
         }
-        auto op = operation::send(std::span(headers).first(batch.size()));
-        const std::ptrdiff_t n = perform(op, batch[0].peer, until);
-        if (n < 0) {
-            progress.code = static_cast<int>(-n);
-            break;
-        }
-        progress.done += static_cast<std::size_t>(n);
-    }
-    return progress;
+        const auto used = std::span(headers).first(batch.size());
+        return detail::to_size(perform(operation::send(used), batch[0].peer, until));
+    });
 }
 
 result<void> datagram::connect(const address& to) noexcept {
@@ -127,29 +117,21 @@ result<datagram> open_datagram(int family) noexcept {
 }
 
 result<datagram> bind_datagram(const address& at, const datagram_options& options) noexcept {
-    auto fd = detail::make_socket(at.family(), SOCK_DGRAM);
-    if (!fd) return failure{fd.code()};
-    const int number = fd->number();
-    const auto set = detail::share_port(number, at.family(), options.reuse_port, options.ipv6_only);
-    if (!set) return failure{set.code()};
-    auto path = detail::bind(number, at, SOCK_DGRAM);
-    if (!path) return failure{path.code()};
-    datagram made(*std::move(fd));
-    made.path_ = *std::move(path);
-    return made;
+    auto made =
+        detail::make_bound_socket(at, SOCK_DGRAM, {false, options.reuse_port, options.ipv6_only});
+    if (!made) return failure{made.code()};
+    return datagram(std::move(made->fd), std::move(made->path));
 }
 
 result<datagram> bind_udp(std::string_view host, std::uint16_t port,
                           const datagram_options& options) noexcept {
-    const auto at = address::ip(host, port);
-    if (!at) return failure{at.code()};
-    return bind_datagram(*at, options);
+    return detail::and_then(address::ip(host, port),
+                            [&](const address& at) { return bind_datagram(at, options); });
 }
 
 result<datagram> bind_unix_datagram(std::string_view path) noexcept {
-    const auto at = address::local(path);
-    if (!at) return failure{at.code()};
-    return bind_datagram(*at);
+    return detail::and_then(address::local(path),
+                            [](const address& at) { return bind_datagram(at); });
 }
 
 }  // namespace wire::io

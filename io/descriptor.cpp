@@ -27,7 +27,7 @@ bool is_for_now(fd_entry* entry, const operation& op) noexcept {
 
 }  // namespace
 
-std::ptrdiff_t descriptor::perform(operation& op, deadline until) noexcept {
+std::ptrdiff_t descriptor::perform(operation op, deadline until) noexcept {
     if (const int error = wire::detail::check_cancelled()) return -error;
     if (fd_ < 0) return -EBADF;
     if (op.moves_nothing()) return 0;

@@ -5,6 +5,7 @@
 
 #include <wire/stream.hpp>
 #include "operation.hpp"
+#include "syscalls.hpp"
 
 namespace wire::io {
 namespace {
@@ -60,9 +61,8 @@ result<std::size_t> stream::send_descriptors(std::span<const int> descriptors,
         c->cmsg_len = m.msg_hdr.msg_controllen;
         std::memcpy(CMSG_DATA(c), descriptors.data(), descriptors.size_bytes());
     }
-    auto op = operation::send(std::span(&m, 1));
-    const std::ptrdiff_t n = fd_.perform(op, until);
-    if (n < 0) return failure{static_cast<int>(-n)};
+    const std::ptrdiff_t n = fd_.perform(operation::send(std::span(&m, 1)), until);
+    if (n < 0) return detail::failed(n);
     return std::size_t{m.msg_len};
 }
 
@@ -74,9 +74,8 @@ result<received_descriptors> stream::receive_descriptors(std::span<owned_descrip
     control_memory control;
     const auto room = descriptors.first(std::min(descriptors.size(), descriptors_max));
     mmsghdr m = describe(part, control, room.size());
-    auto op = operation::receive(std::span(&m, 1));
-    const std::ptrdiff_t n = fd_.perform(op, until);
-    if (n < 0) return failure{static_cast<int>(-n)};
+    const std::ptrdiff_t n = fd_.perform(operation::receive(std::span(&m, 1)), until);
+    if (n < 0) return detail::failed(n);
     const std::size_t count = take(m.msg_hdr, room);
     if (m.msg_hdr.msg_flags & MSG_CTRUNC) {
         for (owned_descriptor& d : room.first(count)) d.close();

@@ -12,7 +12,6 @@
 
 #include <wire/offload.hpp>
 #include "file_call.hpp"
-#include "progress.hpp"
 #include "syscalls.hpp"
 
 namespace wire::io {

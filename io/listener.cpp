@@ -1,46 +1,21 @@
 #include <wire/listener.hpp>
 
-#include <sys/socket.h>
-
-#include <cerrno>
-
 #include "back_off.hpp"
 #include "operation.hpp"
 #include "socket.hpp"
-#include "syscalls.hpp"
 
 namespace wire::io {
 namespace {
 
-using detail::invoke;
-using detail::operation;
-
 // A connection that failed before it was accepted; see accept(2), "Error handling".
 bool is_dead_connection(int error) noexcept {
-    switch (error) {
-        case ECONNABORTED:
-        case EPROTO:
-        case ENETDOWN:
-        case ENETUNREACH:
-        case EHOSTDOWN:
-        case EHOSTUNREACH:
-        case ENONET:
-        case ENOPROTOOPT:
-            return true;
-        default:
-            return false;
-    }
+    constexpr int errors[] = {ECONNABORTED, EPROTO,       ENETDOWN, ENETUNREACH,
+                              EHOSTDOWN,    EHOSTUNREACH, ENONET,   ENOPROTOOPT};
+    return std::ranges::find(errors, error) != std::end(errors);
 }
 
 bool is_exhaustion(int error) noexcept {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-result<void> prepare(int fd, int family, const listen_options& options) noexcept {
-    const bool tcp = family != AF_UNIX;
-    if (tcp && options.reuse_address)
-        if (auto r = detail::set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1); !r) return r;
-    return detail::share_port(fd, family, options.reuse_port, options.ipv6_only);
 }
 
 }  // namespace
@@ -54,8 +29,7 @@ result<listener> listener::adopt(int fd) noexcept {
 result<stream> listener::accept(deadline until) noexcept {
     detail::back_off pause;
     for (;;) {
-        auto op = operation::accept();
-        const std::ptrdiff_t n = fd_.perform(op, until);
+        const std::ptrdiff_t n = fd_.perform(detail::operation::accept(), until);
         if (n >= 0) return stream(detail::descriptor(static_cast<int>(n)));
         const int error = static_cast<int>(-n);
         if (is_dead_connection(error)) continue;
@@ -74,30 +48,24 @@ std::uint16_t listener::port() const noexcept {
 }
 
 result<listener> listen(const address& at, const listen_options& options) noexcept {
-    auto fd = detail::make_socket(at.family(), SOCK_STREAM);
-    if (!fd) return failure{fd.code()};
-    const int number = fd->number();
-    if (auto r = prepare(number, at.family(), options); !r) return failure{r.code()};
-    auto path = detail::bind(number, at, SOCK_STREAM);
-    if (!path) return failure{path.code()};
-    listener made(*std::move(fd));
-    made.path_ = *std::move(path);
-    const auto n = invoke("listen", [&] { return ::listen(number, options.backlog); });
-    if (n < 0) return failure{static_cast<int>(-n)};
-    return made;
+    auto made = detail::make_bound_socket(
+        at, SOCK_STREAM, {options.reuse_address, options.reuse_port, options.ipv6_only});
+    if (!made) return failure{made.code()};
+    const auto n =
+        detail::invoke("listen", [&] { return ::listen(made->fd.number(), options.backlog); });
+    if (n < 0) return detail::failed(n);
+    return listener(std::move(made->fd), std::move(made->path));
 }
 
 result<listener> listen_tcp(std::string_view host, std::uint16_t port,
                             const listen_options& options) noexcept {
-    const auto at = address::ip(host, port);
-    if (!at) return failure{at.code()};
-    return listen(*at, options);
+    return detail::and_then(address::ip(host, port),
+                            [&](const address& at) { return listen(at, options); });
 }
 
 result<listener> listen_unix(std::string_view path, const listen_options& options) noexcept {
-    const auto at = address::local(path);
-    if (!at) return failure{at.code()};
-    return listen(*at, options);
+    return detail::and_then(address::local(path),
+                            [&](const address& at) { return listen(at, options); });
 }
 
 }  // namespace wire::io

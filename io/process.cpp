@@ -18,13 +18,13 @@
 #include <wire/diagnostics.hpp>
 #include "operation.hpp"
 #include "socket.hpp"
-#include "syscalls.hpp"
 
 namespace wire::io {
 namespace {
 
 using detail::descriptor;
 using detail::invoke;
+using detail::owned;
 
 constexpr std::chrono::seconds longest_end(10);
 
@@ -61,11 +61,6 @@ void reset_signals(instructions& to) noexcept {
         ::posix_spawnattr_setflags(&to.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
 }
 
-result<descriptor> owned(std::ptrdiff_t fd) noexcept {
-    if (fd < 0) return failure{static_cast<int>(0 - fd)};  // clang-tidy cannot follow -n
-    return descriptor(static_cast<int>(fd));
-}
-
 // A duplicate that is none of the three numbers, so that putting one stream in its place does not
 // overwrite the source of another.
 result<descriptor> duplicate(int fd) noexcept {
@@ -79,7 +74,7 @@ result<descriptor> end_of_new_pipe(bool child_reads, pipe_end& ours) noexcept {
     const int theirs = (child_reads ? ends->first : ends->second).native_handle();
     // Programs expect it to block.
     const auto n = invoke("fcntl", [&] { return ::fcntl(theirs, F_SETFL, 0); });
-    if (n < 0) return failure{static_cast<int>(-n)};
+    if (n < 0) return detail::failed(n);
     ours = std::move(kept);
     return duplicate(theirs);
 }
@@ -89,11 +84,10 @@ result<descriptor> source_of(const child_stream& s, int number, pipe_end& ours) 
     switch (s.what) {
         case child_stream::inherit:
             break;
-        case child_stream::null: {
-            const auto fd =
-                owned(invoke("open", [] { return ::open("/dev/null", O_RDWR | O_CLOEXEC); }));
-            return fd ? duplicate(fd->number()) : failure{fd.code()};
-        }
+        case child_stream::null:
+            return detail::and_then(
+                owned(invoke("open", [] { return ::open("/dev/null", O_RDWR | O_CLOEXEC); })),
+                [](const descriptor& fd) { return duplicate(fd.number()); });
         case child_stream::pipe:
             return end_of_new_pipe(number == STDIN_FILENO, ours);
         case child_stream::given:
@@ -169,7 +163,7 @@ result<process> process::start(const std::vector<std::string>& argv,
             how.note(::posix_spawn_file_actions_adddup2(&how.actions, sources[i].number(), i));
     }
     const auto pid = spawn_child(argv, options, how);
-    if (pid < 0) return failure{static_cast<int>(-pid)};
+    if (pid < 0) return detail::failed(pid);
     child.pid_ = static_cast<pid_t>(pid);
     auto fd = watch(child.pid_);
     if (!fd) return failure{fd.code()};
@@ -182,14 +176,13 @@ result<process> process::start(const std::vector<std::string>& argv,
 result<exit_status> process::wait(deadline until) noexcept {
     if (!status_ || fd_.number() < 0) {
         siginfo_t how{};
-        auto op = detail::operation::reap(how);
-        const auto n = fd_.perform(op, until);
+        const auto n = fd_.perform(detail::operation::reap(how), until);
         if (n >= 0) {
             const bool returned = how.si_code == CLD_EXITED;
             status_ = returned ? exit_status{.code = how.si_status}
                                : exit_status{.signal = how.si_status};
         } else if (n != -ECHILD || !status_) {  // with a status, another wire was faster
-            return failure{static_cast<int>(-n)};
+            return detail::failed(n);
         }
     } else if (const int error = wire::detail::check_cancelled()) {
         return failure{error};

@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "operation.hpp"
-#include "syscalls.hpp"
+#include "socket.hpp"
 
 namespace wire::io {
 
@@ -21,12 +21,12 @@ signals::signals(std::initializer_list<int> numbers) {
         WIRE_ASSERT(::sigaddset(&wanted, n) == 0, "wire::io::signals with a number that is none");
         if (!::sigismember(&before, n)) ::sigaddset(&blocked_, n);
     }
-    const auto fd = detail::invoke(
-        "signalfd", [&] { return ::signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC); });
-    if (fd < 0)
-        throw std::system_error(static_cast<int>(-fd), std::system_category(),
+    auto fd = detail::owned(detail::invoke(
+        "signalfd", [&] { return ::signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC); }));
+    if (!fd)
+        throw std::system_error(fd.error(),
                                 "signalfd failed; raise the limit of open files (ulimit -n)");
-    fd_ = detail::descriptor(static_cast<int>(fd));
+    fd_ = *std::move(fd);
     ::pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
 }
 
@@ -40,20 +40,20 @@ namespace {
 template <class Read>
 result<int> fetch(Read read) noexcept {
     signalfd_siginfo info{};
-    auto op = detail::operation::read(std::as_writable_bytes(std::span(&info, 1)));
-    const std::ptrdiff_t n = read(op);
-    if (n < 0) return failure{static_cast<int>(-n)};
+    const std::ptrdiff_t n =
+        read(detail::operation::read(std::as_writable_bytes(std::span(&info, 1))));
+    if (n < 0) return detail::failed(n);
     return static_cast<int>(info.ssi_signo);
 }
 
 }  // namespace
 
 result<int> signals::wait(deadline until) noexcept {
-    return fetch([&](detail::operation& op) { return fd_.perform(op, until); });
+    return fetch([&](auto op) { return fd_.perform(op, until); });
 }
 
 result<int> signals::try_wait() noexcept {
-    return fetch([&](detail::operation& op) { return op.attempt(fd_.number()); });
+    return fetch([&](auto op) { return op.attempt(fd_.number()); });
 }
 
 }  // namespace wire::io

@@ -2,16 +2,14 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-
-#include "syscalls.hpp"
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace wire::io::detail {
 
 result<descriptor> make_socket(int family, int type) noexcept {
-    const auto fd =
-        invoke("socket", [&] { return ::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
-    if (fd < 0) return failure{static_cast<int>(-fd)};
-    return descriptor(static_cast<int>(fd));
+    return owned(
+        invoke("socket", [&] { return ::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }));
 }
 
 std::ptrdiff_t make_non_blocking(int fd) noexcept {
@@ -29,15 +27,7 @@ result<descriptor> adopt_socket(int fd, int type) noexcept {
                     [&] { return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &actual, &length); });
     if (n == 0 && actual != type) n = -EPROTOTYPE;
     if (n == 0) n = make_non_blocking(fd);
-    if (n < 0) return failure{static_cast<int>(-n)};
-    return descriptor(fd);
-}
-
-result<void> share_port(int fd, int family, bool share, bool ipv6_only) noexcept {
-    if (family != AF_UNIX && share)
-        if (auto r = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1); !r) return r;
-    if (family != AF_INET6) return {};
-    return set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, ipv6_only);
+    return owned(n < 0 ? n : fd);
 }
 
 result<void> set_option(int fd, int level, int name, int value) noexcept {
@@ -50,9 +40,73 @@ result<address> address_of(int fd, const char* name,
     address found;
     socklen_t length = address::length_max;
     const auto n = invoke(name, [&] { return call(fd, found.room(), &length); });
-    if (n < 0) return failure{static_cast<int>(-n)};
+    if (n < 0) return failed(n);
     found.resize(length);
     return found;
+}
+
+// ---- sockets at an address
+
+namespace {
+
+result<void> prepare(int fd, int family, const bind_options& how) noexcept {
+    const bool ip = family != AF_UNIX;
+    result<void> set;
+    if (ip && how.reuse_address) set = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (set && ip && how.reuse_port) set = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (!set || family != AF_INET6) return set;
+    return set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, how.ipv6_only);
+}
+
+std::uint64_t inode_of(const std::string& path) noexcept {
+    struct stat s {};
+    return ::lstat(path.c_str(), &s) == 0 ? s.st_ino : 0;
+}
+
+std::ptrdiff_t bind_now(int fd, const address& at) noexcept {
+    return invoke("bind", [&] { return ::bind(fd, at.raw(), at.length()); });
+}
+
+// Whether `path` is a socket that nobody uses any more.
+bool is_stale(const address& at, const std::string& path, int type) noexcept {
+    struct stat s {};
+    if (::lstat(path.c_str(), &s) != 0 || !S_ISSOCK(s.st_mode)) return false;
+    const auto probe = make_socket(AF_UNIX, type);
+    return probe && invoke("connect", [&] {
+                        return ::connect(probe->number(), at.raw(), at.length());
+                    }) == -ECONNREFUSED;
+}
+
+result<bound_path> bind(int fd, const address& at, int type) noexcept {
+    const std::string path = at.path();
+    const bool in_file_system = !path.empty() && path.front() != '@';
+    auto n = bind_now(fd, at);
+    if (n == -EADDRINUSE && in_file_system && is_stale(at, path, type)) {
+        n = invoke("unlink", [&] { return ::unlink(path.c_str()); });
+        if (n == 0) n = bind_now(fd, at);
+    }
+    if (n < 0) return failed(n);
+    return in_file_system ? bound_path(path) : bound_path();
+}
+
+}  // namespace
+
+bound_path::bound_path(std::string path) noexcept
+    : path_(std::move(path)), inode_(inode_of(path_)) {}
+
+void bound_path::remove() noexcept {
+    if (!path_.empty() && inode_of(path_) == inode_) ::unlink(path_.c_str());
+    path_.clear();
+}
+
+result<bound_socket> make_bound_socket(const address& at, int type,
+                                       const bind_options& how) noexcept {
+    auto fd = make_socket(at.family(), type);
+    if (!fd) return failure{fd.code()};
+    if (auto set = prepare(fd->number(), at.family(), how); !set) return failure{set.code()};
+    auto path = bind(fd->number(), at, type);
+    if (!path) return failure{path.code()};
+    return bound_socket{*std::move(fd), *std::move(path)};
 }
 
 }  // namespace wire::io::detail

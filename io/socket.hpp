@@ -4,16 +4,14 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 
 #include <wire/address.hpp>
 #include <wire/bound_path.hpp>
 #include <wire/descriptor.hpp>
 #include <wire/detail/park.hpp>
-#include <wire/result.hpp>
 #include <wire/this_wire.hpp>
-#include "progress.hpp"
+#include "syscalls.hpp"
 
 namespace wire::io::detail {
 
@@ -24,14 +22,32 @@ std::ptrdiff_t make_non_blocking(int fd) noexcept;
 /// Owns `fd`, which must be a socket of that type (ENOTSOCK, EPROTOTYPE), and makes it non-blocking
 /// and close-on-exec. On failure it stays the caller's.
 result<descriptor> adopt_socket(int fd, int type) noexcept;
-/// Binds to an address; a Unix path that exists is replaced only if nobody uses it any more.
-result<bound_path> bind(int fd, const address& at, int type) noexcept;
-/// Options of an IP socket that is to be bound: SO_REUSEPORT, and whether IPv6 excludes IPv4.
-result<void> share_port(int fd, int family, bool share, bool ipv6_only) noexcept;
 result<void> set_option(int fd, int level, int name, int value) noexcept;
 /// What getsockname or getpeername say.
 result<address> address_of(int fd, const char* name,
                            int (*call)(int, sockaddr*, socklen_t*)) noexcept;
+
+/// Owns a descriptor that a system call has returned, or is the failure that it stands for.
+inline result<descriptor> owned(std::ptrdiff_t fd) noexcept {
+    if (fd < 0) return failed(fd);
+    return descriptor(static_cast<int>(fd));
+}
+
+/// Options of an IP socket that is to be bound.
+struct bind_options {
+    bool reuse_address;
+    bool reuse_port;
+    bool ipv6_only;
+};
+
+struct bound_socket {
+    descriptor fd;
+    bound_path path;
+};
+
+/// A socket at an address; a Unix path that exists is replaced only if nobody uses it any more.
+result<bound_socket> make_bound_socket(const address& at, int type,
+                                       const bind_options& how) noexcept;
 
 /// Makes attempt() until its result is not -EAGAIN, with growing pauses: for the queue of a Unix
 /// socket that is not ours, of which no event says that it has room again. Returns that result,

@@ -1,16 +1,10 @@
 #include <wire/stream.hpp>
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
-
-#include <algorithm>
 
 #include "operation.hpp"
-#include "progress.hpp"
 #include "socket.hpp"
-#include "syscalls.hpp"
 
 namespace wire::io {
 namespace {
@@ -44,13 +38,12 @@ result<stream> stream::adopt(int fd) noexcept {
 }
 
 result<std::size_t> stream::read(std::span<std::byte> buffer, deadline until) noexcept {
-    auto op = operation::receive(buffer);
-    return to_size(fd_.perform(op, until));
+    return to_size(fd_.perform(operation::receive(buffer), until));
 }
 
 result<std::size_t> stream::read(std::span<const iovec> buffers, deadline until) noexcept {
-    auto op = operation::receive(buffers.first(std::min(buffers.size(), buffers_max)));
-    return to_size(fd_.perform(op, until));
+    const auto some = buffers.first(std::min(buffers.size(), buffers_max));
+    return to_size(fd_.perform(operation::receive(some), until));
 }
 
 io_progress stream::read_at_least(std::span<std::byte> buffer, std::size_t least,
@@ -61,13 +54,12 @@ io_progress stream::read_at_least(std::span<std::byte> buffer, std::size_t least
 }
 
 result<std::size_t> stream::write(std::span<const std::byte> data, deadline until) noexcept {
-    auto op = operation::send(data);
-    return to_size(fd_.perform(op, until));
+    return to_size(fd_.perform(operation::send(data), until));
 }
 
 result<std::size_t> stream::write(std::span<const iovec> buffers, deadline until) noexcept {
-    auto op = operation::send(buffers.first(std::min(buffers.size(), buffers_max)));
-    return to_size(fd_.perform(op, until));
+    const auto some = buffers.first(std::min(buffers.size(), buffers_max));
+    return to_size(fd_.perform(operation::send(some), until));
 }
 
 io_progress stream::write_all(std::span<const std::byte> data, deadline until) noexcept {
@@ -76,33 +68,23 @@ io_progress stream::write_all(std::span<const std::byte> data, deadline until) n
 }
 
 io_progress stream::write_all(std::span<iovec> buffers, deadline until) noexcept {
-    io_progress progress;
-    for (auto rest = skip_bytes(buffers, 0); !rest.empty();) {
-        const auto n = write(std::span<const iovec>(rest), until);
-        if (!n) {
-            progress.code = n.code();
-            break;
-        }
-        progress.done += *n;
-        rest = skip_bytes(rest, *n);
-    }
-    return progress;
+    std::size_t total = 0;
+    for (const iovec& b : buffers) total += b.iov_len;
+    auto rest = skip_bytes(buffers, 0);
+    return detail::move_all(total, [&](std::size_t) {
+        auto n = write(std::span<const iovec>(rest), until);
+        if (n) rest = skip_bytes(rest, *n);
+        return n;
+    });
 }
 
 io_progress stream::send_file(int file, std::uint64_t offset, std::size_t count,
                               deadline until) noexcept {
-    io_progress progress;
     auto at = static_cast<off_t>(offset);
-    while (progress.done < count) {
-        auto op = operation::send_file(file, at, std::min(count - progress.done, file_part_max));
-        const std::ptrdiff_t n = fd_.perform(op, until);
-        if (n <= 0) {
-            progress.code = n < 0 ? static_cast<int>(-n) : ENODATA;
-            break;
-        }
-        progress.done += static_cast<std::size_t>(n);
-    }
-    return progress;
+    return detail::move_all(count, [&](std::size_t done) {
+        const auto part = std::min(count - done, file_part_max);
+        return to_size(fd_.perform(operation::send_file(file, at, part), until));
+    });
 }
 
 result<void> stream::shutdown(direction which) noexcept {
@@ -135,23 +117,21 @@ result<stream> connect(const address& to, deadline until) noexcept {
     const auto connect_now = [&] {
         return invoke("connect", [&] { return ::connect(fd->number(), to.raw(), to.length()); });
     };
-    auto op = operation::connect(to.raw(), to.length());
-    const std::ptrdiff_t n = to.family() == AF_UNIX ? detail::retry_while_full(connect_now, until)
-                                                    : fd->perform(op, until);
-    if (n < 0) return failure{static_cast<int>(-n)};
+    const std::ptrdiff_t n = to.family() == AF_UNIX
+                                 ? detail::retry_while_full(connect_now, until)
+                                 : fd->perform(operation::connect(to.raw(), to.length()), until);
+    if (n < 0) return detail::failed(n);
     return stream(*std::move(fd));
 }
 
 result<stream> connect_tcp(std::string_view host, std::uint16_t port, deadline until) noexcept {
-    const auto to = address::ip(host, port);
-    if (!to) return failure{to.code()};
-    return connect(*to, until);
+    return detail::and_then(address::ip(host, port),
+                            [&](const address& to) { return connect(to, until); });
 }
 
 result<stream> connect_unix(std::string_view path, deadline until) noexcept {
-    const auto to = address::local(path);
-    if (!to) return failure{to.code()};
-    return connect(*to, until);
+    return detail::and_then(address::local(path),
+                            [&](const address& to) { return connect(to, until); });
 }
 
 result<std::pair<stream, stream>> make_stream_pair() noexcept {
@@ -159,7 +139,7 @@ result<std::pair<stream, stream>> make_stream_pair() noexcept {
     const auto n = invoke("socketpair", [&] {
         return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
     });
-    if (n < 0) return failure{static_cast<int>(-n)};
+    if (n < 0) return detail::failed(n);
     return std::pair(stream(detail::descriptor(fds[0])), stream(detail::descriptor(fds[1])));
 }
 

@@ -102,8 +102,9 @@ public:
 private:
     friend result<datagram> open_datagram(int) noexcept;
     friend result<datagram> bind_datagram(const address&, const datagram_options&) noexcept;
-    explicit datagram(detail::descriptor fd) noexcept : fd_(std::move(fd)) {}
-    std::ptrdiff_t perform(detail::operation& op, const address& to, deadline until) noexcept;
+    explicit datagram(detail::descriptor fd, detail::bound_path path = {}) noexcept
+        : fd_(std::move(fd)), path_(std::move(path)) {}
+    std::ptrdiff_t perform(detail::operation op, const address& to, deadline until) noexcept;
 
     detail::descriptor fd_;
     detail::bound_path path_;

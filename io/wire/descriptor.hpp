@@ -47,7 +47,7 @@ public:
 
     /// Makes the call of `op`; waits as often as it would block. Returns its result or -errno.
     /// Call from a wire.
-    std::ptrdiff_t perform(operation& op, deadline until) noexcept;
+    std::ptrdiff_t perform(operation op, deadline until) noexcept;
 
 private:
     int fd_ = -1;

@@ -61,7 +61,8 @@ public:
 
 private:
     friend result<listener> listen(const address&, const listen_options&) noexcept;
-    explicit listener(detail::descriptor fd) noexcept : fd_(std::move(fd)) {}
+    explicit listener(detail::descriptor fd, detail::bound_path path = {}) noexcept
+        : fd_(std::move(fd)), path_(std::move(path)) {}
     detail::descriptor fd_;
     detail::bound_path path_;
 };
