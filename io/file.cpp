@@ -1,17 +1,18 @@
 #include <wire/file.hpp>
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <climits>
-#include <memory>
 #include <string_view>
 
 #include <wire/offload.hpp>
-#include "file_call.hpp"
+#include <wire/this_wire.hpp>
+#include "backend.hpp"
 #include "syscalls.hpp"
 
 namespace wire::io {
@@ -20,65 +21,132 @@ namespace {
 using detail::file_call;
 using detail::invoke;
 using detail::outcome;
-using detail::perform;
-using detail::to_size;
-using kind = detail::file_call::kind;
+using kind = file_call::kind;
 
-std::uint64_t field(const void* pointer) noexcept {
-    return reinterpret_cast<std::uintptr_t>(pointer);
+constexpr std::uint32_t direct_max = 64 * 1024;  // bytes that may be copied on this thread
+constexpr unsigned streak_max = 64;              // reads in a row after which others run
+
+// A field of a call as the system calls want it.
+template <class T>
+T* pointer(std::uint64_t field) noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a field of a submission
+    return reinterpret_cast<T*>(static_cast<std::uintptr_t>(field));
+}
+
+}  // namespace
+
+std::ptrdiff_t file_call::attempt() const noexcept {
+    const auto at = static_cast<off_t>(offset);
+    const auto count = static_cast<int>(len);
+    auto* const bytes = pointer<void>(addr);
+    const auto* const parts = pointer<const iovec>(addr);
+    switch (what) {
+        case kind::read:
+            return invoke("pread", [&] { return ::pread(fd, bytes, len, at); });
+        case kind::read_vector:
+            return invoke("preadv", [&] { return ::preadv(fd, parts, count, at); });
+        case kind::write:
+            return invoke("pwrite", [&] { return ::pwrite(fd, bytes, len, at); });
+        case kind::write_vector:
+            return invoke("pwritev", [&] { return ::pwritev(fd, parts, count, at); });
+    }
+    return -EINVAL;
+}
+
+namespace {
+
+// Reads what the page cache has. -EAGAIN: not all is there; -EOPNOTSUPP: it cannot be known.
+std::ptrdiff_t read_cached(const file_call& c) noexcept {
+    std::uint32_t done = 0;
+    while (done < c.len) {
+        const iovec rest{pointer<std::byte>(c.addr) + done, c.len - done};
+        const auto n = invoke("preadv2", [&] {
+            return ::preadv2(c.fd, &rest, 1, static_cast<off_t>(c.offset + done), RWF_NOWAIT);
+        });
+        if (n < 0) return n;
+        if (n == 0) break;
+        done += static_cast<std::uint32_t>(n);
+    }
+    return done;
+}
+
+// Reads that never wait would let nobody else run.
+void give_way() noexcept {
+    thread_local unsigned streak = 0;
+    if (++streak % streak_max == 0) yield();
+}
+
+// Makes the call without blocking the thread. Returns its result or -errno; with -ECANCELED,
+// -ETIMEDOUT and -ENOMEM it may not have been made. What it points to is not used any more.
+std::ptrdiff_t perform(const file_call& call, deadline until) noexcept {
+    if (const int error = wire::detail::check_cancelled()) return -error;
+    // The kernel takes -1 for the file's own position in some calls, and refuses it in others.
+    if (static_cast<std::int64_t>(call.offset) < 0) return -EINVAL;
+    if (call.what == kind::read && call.len <= direct_max) {
+        const auto direct = read_cached(call);
+        if (direct != -EAGAIN && direct != -EOPNOTSUPP) return give_way(), direct;
+    }
+    detail::backend* const home = detail::backend::current();
+    return home ? home->perform(call, until) : -ECANCELED;
+}
+
+// `what` is bytes or an array of buffers.
+template <class T>
+result<std::size_t> transfer(kind how, int fd, std::span<T> what, std::uint64_t at,
+                             deadline until) noexcept {
+    constexpr bool vector = std::is_same_v<T, const iovec>;
+    const auto count = std::min<std::size_t>(what.size(), vector ? IOV_MAX : detail::transfer_max);
+    const auto addr = reinterpret_cast<std::uintptr_t>(what.data());
+    return detail::to_size(perform({how, fd, addr, static_cast<std::uint32_t>(count), at}, until));
+}
+
+// Makes any other call on a helper thread. Returns as perform().
+template <class Call>
+std::ptrdiff_t on_helper(const char* name, deadline until, Call call) noexcept {
+    const auto n = offload(until, [&] { return invoke(name, call); });
+    return n ? *n : -n.code();
+}
+
+// Never repeated: after EINTR the number is free, and may be somebody else's.
+std::ptrdiff_t close_now(int fd) noexcept {
+    const int n = wire::detail::sys::call("close", [&] { return ::close(fd); });
+    return n == 0 || errno == EINTR ? 0 : -errno;
 }
 
 result<file> opened(std::ptrdiff_t n) noexcept {
-    if (n < 0) return failure{static_cast<int>(0 - n)};  // clang-tidy cannot follow -n
+    if (n < 0) return detail::failed(n);
     return file::adopt(static_cast<int>(n));
 }
 
-template <class Byte>
-result<std::size_t> move_bytes(kind what, int fd, std::span<Byte> buffer, std::uint64_t at,
-                               deadline until) noexcept {
-    const auto size = static_cast<std::uint32_t>(std::min(buffer.size(), detail::transfer_max));
-    return to_size(perform({what, fd, field(buffer.data()), size, at}, until));
-}
-
-result<std::size_t> move_parts(kind what, int fd, std::span<const iovec> parts, std::uint64_t at,
-                               deadline until) noexcept {
-    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(parts.size(), IOV_MAX));
-    return to_size(perform({what, fd, field(parts.data()), count, at}, until));
-}
-
 result<struct ::statx> look_at(int fd, const char* path, int flags, deadline until) noexcept {
+    constexpr unsigned wanted = STATX_BASIC_STATS | STATX_BTIME;
     struct ::statx found {};
-    const auto n = perform({kind::statx, fd, field(path), STATX_BASIC_STATS | STATX_BTIME,
-                            field(&found), static_cast<std::uint32_t>(flags)},
-                           until);
-    if (n < 0) return failure{static_cast<int>(-n)};
+    const auto n =
+        on_helper("statx", until, [&] { return ::statx(fd, path, flags, wanted, &found); });
+    if (n < 0) return detail::failed(n);
     return found;
 }
 
 }  // namespace
 
-file::~file() {
-    if (fd_ >= 0) static_cast<void>(file_call{kind::close, fd_}.attempt());
-}
-
 result<std::size_t> file::pread(std::span<std::byte> to, std::uint64_t at,
                                 deadline until) const noexcept {
-    return move_bytes(kind::read, fd_, to, at, until);
+    return transfer(kind::read, native_handle(), to, at, until);
 }
 
 result<std::size_t> file::preadv(std::span<const iovec> to, std::uint64_t at,
                                  deadline until) const noexcept {
-    return move_parts(kind::read_vector, fd_, to, at, until);
+    return transfer(kind::read_vector, native_handle(), to, at, until);
 }
 
 result<std::size_t> file::pwrite(std::span<const std::byte> from, std::uint64_t at,
                                  deadline until) const noexcept {
-    return move_bytes(kind::write, fd_, from, at, until);
+    return transfer(kind::write, native_handle(), from, at, until);
 }
 
 result<std::size_t> file::pwritev(std::span<const iovec> from, std::uint64_t at,
                                   deadline until) const noexcept {
-    return move_parts(kind::write_vector, fd_, from, at, until);
+    return transfer(kind::write_vector, native_handle(), from, at, until);
 }
 
 io_progress file::pread_exactly(std::span<std::byte> to, std::uint64_t at,
@@ -95,44 +163,47 @@ io_progress file::pwrite_all(std::span<const std::byte> from, std::uint64_t at,
 }
 
 result<struct ::statx> file::statx(deadline until) const noexcept {
-    return look_at(fd_, "", AT_EMPTY_PATH, until);
+    return look_at(native_handle(), "", AT_EMPTY_PATH, until);
 }
 
 result<void> file::fsync(deadline until) const noexcept {
-    return outcome(perform({kind::sync, fd_}, until));
+    return outcome(on_helper("fsync", until, [&] { return ::fsync(native_handle()); }));
 }
 
 result<void> file::fdatasync(deadline until) const noexcept {
-    constexpr std::uint32_t data_only = 1;  // IORING_FSYNC_DATASYNC
-    return outcome(perform({kind::sync, fd_, 0, 0, 0, data_only}, until));
+    return outcome(on_helper("fdatasync", until, [&] { return ::fdatasync(native_handle()); }));
 }
 
 result<void> file::fallocate(int mode, std::uint64_t at, std::uint64_t size,
                              deadline until) const noexcept {
-    return outcome(
-        perform({kind::allocate, fd_, size, static_cast<std::uint32_t>(mode), at}, until));
+    return outcome(on_helper("fallocate", until, [&] {
+        return ::fallocate(native_handle(), mode, static_cast<off_t>(at), static_cast<off_t>(size));
+    }));
 }
 
 result<void> file::close(deadline until) noexcept {
-    if (fd_ < 0) return {};
-    const auto n = perform({kind::close, fd_}, until);
-    if (n != -ETIMEDOUT && n != -ECANCELED && n != -ENOMEM) fd_ = -1;
-    return outcome(n);
+    if (!is_open()) return {};
+    const int fd = release();  // at once: when it is closed the number may be somebody else's
+    const auto closed = offload(until, close_now, fd);
+    if (!closed) {
+        *this = adopt(fd);
+        return failure{closed.code()};
+    }
+    return outcome(*closed);
 }
 
 result<file> open(const char* path, int flags, mode_t mode, deadline until) noexcept {
-    return opened(perform(
-        {kind::open, AT_FDCWD, field(path), mode, 0, static_cast<std::uint32_t>(flags | O_CLOEXEC)},
-        until));
+    return opened(on_helper("openat", until,
+                            [&] { return ::openat(AT_FDCWD, path, flags | O_CLOEXEC, mode); }));
 }
 
 result<void> rename(const char* from, const char* to, deadline until) noexcept {
-    constexpr auto here = static_cast<std::uint32_t>(AT_FDCWD);
-    return outcome(perform({kind::rename, AT_FDCWD, field(from), here, field(to)}, until));
+    return outcome(on_helper("renameat2", until,
+                             [&] { return ::renameat2(AT_FDCWD, from, AT_FDCWD, to, 0); }));
 }
 
 result<void> unlink(const char* path, deadline until) noexcept {
-    return outcome(perform({kind::unlink, AT_FDCWD, field(path)}, until));
+    return outcome(on_helper("unlinkat", until, [&] { return ::unlinkat(AT_FDCWD, path, 0); }));
 }
 
 result<struct ::statx> statx(const char* path, int flags, deadline until) noexcept {
@@ -147,25 +218,20 @@ std::string pattern_in(const char* folder) {
     return std::string(folder) + "/wire-XXXXXX";
 }
 
-// On a helper; `path` is a pattern before.
-std::ptrdiff_t make_named(std::string& path) noexcept {
-    return invoke("mkostemp", [&] { return ::mkostemp(path.data(), O_CLOEXEC); });
-}
-
-// At once, so that no cancellation leaves the name behind.
-std::ptrdiff_t make_unnamed(std::string& path) noexcept {
-    const auto fd = make_named(path);
-    if (fd >= 0) invoke("unlink", [&] { return ::unlink(path.c_str()); });
-    return fd;
+// A name that is not to stay goes at once, so that no cancellation leaves it behind.
+result<file> make_from(std::string& pattern, bool name_stays, deadline until) noexcept {
+    return opened(on_helper("mkostemp", until, [&] {
+        const int fd = ::mkostemp(pattern.data(), O_CLOEXEC);
+        if (fd >= 0 && !name_stays) invoke("unlink", [&] { return ::unlink(pattern.c_str()); });
+        return fd;
+    }));
 }
 
 }  // namespace
 
 result<std::pair<file, std::string>> make_named_temporary_file(const char* folder, deadline until) {
     std::string path = pattern_in(folder);
-    const auto fd = offload(until, make_named, path);
-    if (!fd) return failure{fd.code()};
-    auto made = opened(*fd);
+    auto made = make_from(path, true, until);
     if (!made) return failure{made.code()};
     return std::pair(*std::move(made), std::move(path));
 }
@@ -175,9 +241,7 @@ result<file> make_temporary_file(const char* folder, deadline until) {
     // Not every file system knows files without a name.
     if (made || (made.code() != EOPNOTSUPP && made.code() != EISDIR)) return made;
     std::string path = pattern_in(folder);
-    const auto fd = offload(until, make_unnamed, path);
-    if (!fd) return failure{fd.code()};
-    return opened(*fd);
+    return make_from(path, false, until);
 }
 
 // ---- directories

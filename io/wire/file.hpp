@@ -12,12 +12,15 @@
 #include <vector>
 
 #include <wire/deadline.hpp>
+#include <wire/descriptor.hpp>
 #include <wire/io_progress.hpp>
 #include <wire/result.hpp>
 
 namespace wire::io {
 
-/// An open file; owns its descriptor. Movable; may go to any thread.
+/// An open file; owns its descriptor. Movable; may go to any thread. Its end closes it if it is
+/// open: at once, on the thread where that happens. What close(2) may say is lost then: who has
+/// written calls fsync() or close() before.
 ///
 /// Calls block the wire, never the thread; see io::offload() for how. A pread() of up to 64 KiB
 /// that the page cache can answer needs no helper; each 64th in a row lets the others run. Each
@@ -31,15 +34,6 @@ public:
     file() noexcept = default;
     /// Takes over a descriptor, of whatever kind, as it is.
     static file adopt(int fd) noexcept { return file(fd); }
-    file(file&& other) noexcept : fd_(other.release()) {}
-    file& operator=(file&& other) noexcept {
-        file old(std::move(*this));
-        fd_ = other.release();
-        return *this;
-    }
-    /// Closes it if it is open: at once, on this thread. What close(2) may say is lost: who has
-    /// written calls fsync() or close() before. Any thread.
-    ~file();
 
     /// Reads at a place of the file. Returns how many bytes; 0 at its end. Errors: pread(2).
     result<std::size_t> pread(std::span<std::byte> to, std::uint64_t at,
@@ -74,15 +68,15 @@ public:
     /// same, unless the error is ETIMEDOUT, ECANCELED or ENOMEM. Success if it is closed already.
     result<void> close(deadline until = never) noexcept;
 
-    [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+    [[nodiscard]] bool is_open() const noexcept { return fd_.number() >= 0; }
     /// The number, which stays owned here; -1 when closed.
-    [[nodiscard]] int native_handle() const noexcept { return fd_; }
+    [[nodiscard]] int native_handle() const noexcept { return fd_.number(); }
     /// Gives the number away.
-    [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+    [[nodiscard]] int release() noexcept { return fd_.release(); }
 
 private:
     explicit file(int fd) noexcept : fd_(fd) {}
-    int fd_ = -1;
+    owned_descriptor fd_;
 };
 
 /// Opens a file; close-on-exec. `flags` as O_RDONLY, O_WRONLY | O_CREAT and so on; `mode` is for a
