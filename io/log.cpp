@@ -6,19 +6,12 @@
 #include <wire/log.hpp>
 
 #include <poll.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstring>
 #include <exception>
 #include <string_view>
 #include <system_error>
-#include <utility>
 
-#include <wire/address.hpp>
 #include <wire/cancel.hpp>
-#include <wire/descriptor.hpp>
 #include <wire/diagnostics.hpp>
 #include <wire/mutex.hpp>
 #include <wire/offload.hpp>
@@ -27,7 +20,7 @@
 #include "log_line.hpp"
 #include "operation.hpp"
 #include "scheduler.hpp"
-#include "syscalls.hpp"
+#include "socket.hpp"
 
 namespace wire::io {
 namespace {
@@ -49,22 +42,17 @@ std::string_view piece_of(std::string_view rest) noexcept {
     return rest.substr(0, end == rest.npos ? piece_max : end + 1);
 }
 
-std::uint64_t lines_in(std::string_view text) noexcept {
-    return static_cast<std::uint64_t>(std::ranges::count(text, '\n'));
-}
-
 std::ptrdiff_t write_now(int fd, std::string_view text) noexcept {
     return detail::operation::write(std::as_bytes(std::span(text))).attempt(fd);
 }
 
 detail::descriptor make_datagram_socket() {
-    const auto fd = invoke(
-        "socket", [] { return ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
-    if (fd < 0)
-        throw std::system_error(static_cast<int>(-fd), std::system_category(),
+    auto fd = detail::make_socket(AF_UNIX, SOCK_DGRAM);
+    if (!fd)
+        throw std::system_error(fd.error(),
                                 "socket for the system's log failed; raise the limit of open files "
                                 "(ulimit -n)");
-    return detail::descriptor(static_cast<int>(fd));
+    return *std::move(fd);
 }
 
 // Where lines go.
@@ -248,7 +236,7 @@ std::size_t log::state::write_some(std::string_view rest) noexcept {
     const std::string_view written = next.substr(0, static_cast<std::size_t>(n));
     unfinished_ = written.back() != '\n';
     if (std::exchange(torn_, false)) return 0;
-    done_ += lines_in(written);
+    done_ += static_cast<std::uint64_t>(std::ranges::count(written, '\n'));
     return written.size();
 }
 
