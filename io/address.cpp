@@ -6,15 +6,23 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstddef>
 #include <cstring>
 
 namespace wire::io {
 namespace {
 
 constexpr std::size_t path_offset = offsetof(sockaddr_un, sun_path);
+
+template <class Sockaddr>
+const Sockaddr& as(const address& a) noexcept {
+    return *reinterpret_cast<const Sockaddr*>(a.raw());
+}
+
+template <class Sockaddr>
+address made_of(const Sockaddr& fields, std::size_t length = sizeof(Sockaddr)) noexcept {
+    return address::from(reinterpret_cast<const sockaddr*>(&fields),
+                         static_cast<socklen_t>(length));
+}
 
 }  // namespace
 
@@ -40,7 +48,7 @@ result<address> address::ip(std::string_view host, std::uint16_t port) noexcept 
     if (::inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
         v4.sin_family = AF_INET;
         v4.sin_port = htons(port);
-        return from(reinterpret_cast<const sockaddr*>(&v4), sizeof v4);
+        return made_of(v4);
     }
     sockaddr_in6 v6{};
     if (char* const scope = std::strchr(text, '%')) {
@@ -51,7 +59,7 @@ result<address> address::ip(std::string_view host, std::uint16_t port) noexcept 
     if (::inet_pton(AF_INET6, text, &v6.sin6_addr) != 1) return failure{EINVAL};
     v6.sin6_family = AF_INET6;
     v6.sin6_port = htons(port);
-    return from(reinterpret_cast<const sockaddr*>(&v6), sizeof v6);
+    return made_of(v6);
 }
 
 result<address> address::local(std::string_view path) noexcept {
@@ -63,38 +71,30 @@ result<address> address::local(std::string_view path) noexcept {
     const bool abstract = path.front() == '@';
     if (abstract) un.sun_path[0] = '\0';
     // A path is counted with its terminating zero, an abstract name without.
-    const std::size_t length = path_offset + path.size() + (abstract ? 0 : 1);
-    return from(reinterpret_cast<const sockaddr*>(&un), static_cast<socklen_t>(length));
+    return made_of(un, path_offset + path.size() + (abstract ? 0 : 1));
 }
 
 std::uint16_t address::port() const noexcept {
-    if (family() == AF_INET)
-        return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
-    if (family() == AF_INET6)
-        return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
+    if (family() == AF_INET) return ntohs(as<sockaddr_in>(*this).sin_port);
+    if (family() == AF_INET6) return ntohs(as<sockaddr_in6>(*this).sin6_port);
     return 0;
 }
 
 std::string address::path() const {
     if (family() != AF_UNIX || length_ <= path_offset) return {};
-    const auto* const un = reinterpret_cast<const sockaddr_un*>(&storage_);
-    if (un->sun_path[0] != '\0')
-        return {un->sun_path, ::strnlen(un->sun_path, length_ - path_offset)};
-    std::string name(un->sun_path, length_ - path_offset);
-    name[0] = '@';
-    return name;
+    const char* const name = as<sockaddr_un>(*this).sun_path;
+    if (name[0] != '\0') return {name, ::strnlen(name, length_ - path_offset)};
+    return '@' + std::string(name + 1, length_ - path_offset - 1);
 }
 
 std::string address::to_string() const {
     char text[INET6_ADDRSTRLEN];
     if (family() == AF_INET) {
-        ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text,
-                    sizeof text);
+        ::inet_ntop(AF_INET, &as<sockaddr_in>(*this).sin_addr, text, sizeof text);
         return std::string(text) + ":" + std::to_string(port());
     }
     if (family() == AF_INET6) {
-        ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, text,
-                    sizeof text);
+        ::inet_ntop(AF_INET6, &as<sockaddr_in6>(*this).sin6_addr, text, sizeof text);
         std::string shown("[");
         shown.append(text).append("]:").append(std::to_string(port()));
         return shown;

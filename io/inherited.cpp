@@ -42,10 +42,6 @@ std::vector<std::string> split(std::string_view names) {
     }
 }
 
-std::ptrdiff_t close_on_exec(int fd) noexcept {
-    return detail::invoke("fcntl", [&] { return ::fcntl(fd, F_SETFD, FD_CLOEXEC); });
-}
-
 }  // namespace
 
 result<std::vector<inherited_socket>> inherited_sockets() {
@@ -61,7 +57,8 @@ result<std::vector<inherited_socket>> inherited_sockets() {
     const auto names = listed ? split(*listed) : std::vector<std::string>(wanted, "unknown");
     if (names.size() != wanted) return failure{EINVAL};
     for (int fd = first_number; fd < first_number + n; ++fd)
-        if (close_on_exec(fd) < 0) return failure{EBADF};
+        if (detail::invoke("fcntl", [&] { return ::fcntl(fd, F_SETFD, FD_CLOEXEC); }) < 0)
+            return failure{EBADF};
     for (std::size_t i = 0; i < wanted; ++i)
         sockets.push_back({names[i], owned_descriptor(first_number + static_cast<int>(i))});
     return sockets;

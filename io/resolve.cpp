@@ -2,10 +2,6 @@
 
 #include <netdb.h>
 
-#include <cerrno>
-#include <memory>
-#include <string>
-
 #include "helpers.hpp"
 #include "syscalls.hpp"
 
@@ -28,31 +24,25 @@ struct lookup : detail::job {
     lookup(const lookup&) = delete;
     lookup& operator=(const lookup&) = delete;
 
-    static void run(void* self) noexcept;
-    [[nodiscard]] name_failure why() const noexcept;
+    static void run(void* self) noexcept {
+        auto& l = *static_cast<lookup*>(self);
+        addrinfo wanted{};
+        wanted.ai_socktype = SOCK_STREAM;
+        int gai = 0;
+        const auto n = detail::invoke("getaddrinfo", [&] {
+            gai = ::getaddrinfo(l.host.c_str(), l.service.c_str(), &wanted, &l.found);
+            return gai == EAI_SYSTEM ? -1 : 0;
+        });
+        if (n < 0 || gai == EAI_SYSTEM)
+            l.why = {0, n < 0 ? static_cast<int>(-n) : EIO};
+        else if (gai != 0)
+            l.why = {gai, EHOSTUNREACH};
+    }
 
     const std::string host, service;
     addrinfo* found = nullptr;
-    int gai = 0;
-    int code = 0;
+    name_failure why{0, 0};
 };
-
-void lookup::run(void* self) noexcept {
-    auto& l = *static_cast<lookup*>(self);
-    addrinfo wanted{};
-    wanted.ai_socktype = SOCK_STREAM;
-    const auto n = detail::invoke("getaddrinfo", [&] {
-        l.gai = ::getaddrinfo(l.host.c_str(), l.service.c_str(), &wanted, &l.found);
-        return l.gai == EAI_SYSTEM ? -1 : 0;
-    });
-    if (n < 0) l.gai = EAI_SYSTEM;
-    l.code = static_cast<int>(-n);
-}
-
-name_failure lookup::why() const noexcept {
-    if (gai == EAI_SYSTEM) return {0, code ? code : EIO};
-    return {gai, EHOSTUNREACH};
-}
 
 }  // namespace
 
@@ -66,7 +56,7 @@ resolved<std::vector<address>> resolve(std::string_view host, std::string_view s
     auto* const asked = new lookup(host, service);
     if (const int error = detail::run_job(*asked, until)) return failure{error};
     const std::unique_ptr<const lookup> answer(asked);
-    if (answer->gai != 0) return answer->why();
+    if (answer->why.code != 0) return answer->why;
     std::vector<address> all;
     for (const addrinfo* a = answer->found; a; a = a->ai_next)
         all.push_back(address::from(a->ai_addr, a->ai_addrlen));
