@@ -26,27 +26,19 @@ using kind = file_call::kind;
 constexpr std::uint32_t direct_max = 64 * 1024;  // bytes that may be copied on this thread
 constexpr unsigned streak_max = 64;              // reads in a row after which others run
 
-// A field of a call as the system calls want it.
-template <class T>
-T* pointer(std::uint64_t field) noexcept {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): a field of a submission
-    return reinterpret_cast<T*>(static_cast<std::uintptr_t>(field));
-}
-
 }  // namespace
 
 std::ptrdiff_t file_call::attempt() const noexcept {
     const auto at = static_cast<off_t>(offset);
     const auto count = static_cast<int>(len);
-    auto* const bytes = pointer<void>(addr);
-    const auto* const parts = pointer<const iovec>(addr);
+    const auto* const parts = static_cast<const iovec*>(data);
     switch (what) {
         case kind::read:
-            return invoke("pread", [&] { return ::pread(fd, bytes, len, at); });
+            return invoke("pread", [&] { return ::pread(fd, const_cast<void*>(data), len, at); });
         case kind::read_vector:
             return invoke("preadv", [&] { return ::preadv(fd, parts, count, at); });
         case kind::write:
-            return invoke("pwrite", [&] { return ::pwrite(fd, bytes, len, at); });
+            return invoke("pwrite", [&] { return ::pwrite(fd, data, len, at); });
         case kind::write_vector:
             return invoke("pwritev", [&] { return ::pwritev(fd, parts, count, at); });
     }
@@ -57,9 +49,10 @@ namespace {
 
 // Reads what the page cache has. -EAGAIN: not all is there; -EOPNOTSUPP: it cannot be known.
 std::ptrdiff_t read_cached(const file_call& c) noexcept {
+    auto* const to = static_cast<std::byte*>(const_cast<void*>(c.data));
     std::uint32_t done = 0;
     while (done < c.len) {
-        const iovec rest{pointer<std::byte>(c.addr) + done, c.len - done};
+        const iovec rest{to + done, c.len - done};
         const auto n = invoke("preadv2", [&] {
             return ::preadv2(c.fd, &rest, 1, static_cast<off_t>(c.offset + done), RWF_NOWAIT);
         });
@@ -70,34 +63,23 @@ std::ptrdiff_t read_cached(const file_call& c) noexcept {
     return done;
 }
 
+bool goes_through_cache(int fd) noexcept {
+    const int flags = ::fcntl(fd, F_GETFL);
+    return flags >= 0 && !(flags & O_DIRECT);
+}
+
 // Reads that never wait would let nobody else run.
 void give_way() noexcept {
     thread_local unsigned streak = 0;
     if (++streak % streak_max == 0) yield();
 }
 
-// Makes the call without blocking the thread. Returns its result or -errno; with -ECANCELED,
-// -ETIMEDOUT and -ENOMEM it may not have been made. What it points to is not used any more.
-std::ptrdiff_t perform(const file_call& call, deadline until) noexcept {
-    if (const int error = wire::detail::check_cancelled()) return -error;
-    // The kernel takes -1 for the file's own position in some calls, and refuses it in others.
-    if (static_cast<std::int64_t>(call.offset) < 0) return -EINVAL;
-    if (call.what == kind::read && call.len <= direct_max) {
-        const auto direct = read_cached(call);
-        if (direct != -EAGAIN && direct != -EOPNOTSUPP) return give_way(), direct;
-    }
-    detail::backend* const home = detail::backend::current();
-    return home ? home->perform(call, until) : -ECANCELED;
-}
-
 // `what` is bytes or an array of buffers.
 template <class T>
-result<std::size_t> transfer(kind how, int fd, std::span<T> what, std::uint64_t at,
-                             deadline until) noexcept {
+file_call call_of(kind how, int fd, std::span<T> what, std::uint64_t at) noexcept {
     constexpr bool vector = std::is_same_v<T, const iovec>;
     const auto count = std::min<std::size_t>(what.size(), vector ? IOV_MAX : detail::transfer_max);
-    const auto addr = reinterpret_cast<std::uintptr_t>(what.data());
-    return detail::to_size(perform({how, fd, addr, static_cast<std::uint32_t>(count), at}, until));
+    return {how, fd, what.data(), static_cast<std::uint32_t>(count), at};
 }
 
 // Makes any other call on a helper thread. Returns as perform().
@@ -129,24 +111,45 @@ result<struct ::statx> look_at(int fd, const char* path, int flags, deadline unt
 
 }  // namespace
 
+// A helper thread makes the calls on what has no places, a pipe: they fail, but io_uring would use
+// it nevertheless, and SIGPIPE could follow.
+file::file(int fd) noexcept
+    : fd_(fd), has_places_(::lseek(fd, 0, SEEK_CUR) >= 0), cached_(goes_through_cache(fd)) {}
+
+// Makes the call without blocking the thread. With ECANCELED, ETIMEDOUT and ENOMEM it may not have
+// been made. What it points to is not used any more.
+result<std::size_t> file::perform(const file_call& call, deadline until) const noexcept {
+    if (const int error = wire::detail::check_cancelled()) return failure{error};
+    // The kernel takes -1 for the file's own position in some calls, and refuses it in others.
+    if (static_cast<std::int64_t>(call.offset) < 0) return failure{EINVAL};
+    if (cached_ && call.what == kind::read && call.len <= direct_max) {
+        const auto direct = read_cached(call);
+        if (direct != -EAGAIN && direct != -EOPNOTSUPP) return give_way(), detail::to_size(direct);
+    }
+    detail::backend* const home = detail::backend::current();
+    if (!home) return failure{ECANCELED};
+    return detail::to_size(has_places_ ? home->perform(call, until)
+                                       : home->backend::perform(call, until));
+}
+
 result<std::size_t> file::pread(std::span<std::byte> to, std::uint64_t at,
                                 deadline until) const noexcept {
-    return transfer(kind::read, native_handle(), to, at, until);
+    return perform(call_of(kind::read, native_handle(), to, at), until);
 }
 
 result<std::size_t> file::preadv(std::span<const iovec> to, std::uint64_t at,
                                  deadline until) const noexcept {
-    return transfer(kind::read_vector, native_handle(), to, at, until);
+    return perform(call_of(kind::read_vector, native_handle(), to, at), until);
 }
 
 result<std::size_t> file::pwrite(std::span<const std::byte> from, std::uint64_t at,
                                  deadline until) const noexcept {
-    return transfer(kind::write, native_handle(), from, at, until);
+    return perform(call_of(kind::write, native_handle(), from, at), until);
 }
 
 result<std::size_t> file::pwritev(std::span<const iovec> from, std::uint64_t at,
                                   deadline until) const noexcept {
-    return transfer(kind::write_vector, native_handle(), from, at, until);
+    return perform(call_of(kind::write_vector, native_handle(), from, at), until);
 }
 
 io_progress file::pread_exactly(std::span<std::byte> to, std::uint64_t at,

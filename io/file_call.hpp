@@ -15,7 +15,7 @@ struct file_call {
 
     kind what;
     int fd;
-    std::uint64_t addr;    // buffer or iovec array
+    const void* data;      // buffer or iovec array
     std::uint32_t len;     // bytes or elements
     std::uint64_t offset;  // in the file
 

@@ -62,7 +62,6 @@ inline void prepare(io_uring_sqe& sqe, int fd, const operation& op, msghdr& mess
     if (poll_first) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
-/// The opcode of a call on files that the kernel makes better than a helper thread; else -1.
 inline int opcode_of(const file_call& call) noexcept {
     switch (call.what) {
         case file_call::kind::read:
@@ -71,10 +70,8 @@ inline int opcode_of(const file_call& call) noexcept {
             return IORING_OP_READV;
         case file_call::kind::write:
             return IORING_OP_WRITE;
-        case file_call::kind::write_vector:
-            return IORING_OP_WRITEV;
         default:
-            return -1;
+            return IORING_OP_WRITEV;
     }
 }
 
@@ -90,11 +87,6 @@ inline const char* name_of(const file_call& call) noexcept {
         default:
             return "pwritev";
     }
-}
-
-inline const void* address_of(const file_call& call) noexcept {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): a field of a submission
-    return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(call.addr));
 }
 
 }  // namespace wire::io::detail

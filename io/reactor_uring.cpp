@@ -241,15 +241,11 @@ int reactor_uring::wait_a_moment(fd_entry& e, deadline until) noexcept {
 }
 
 std::ptrdiff_t reactor_uring::perform(const file_call& call, deadline until) noexcept {
-    const int opcode = opcode_of(call);
-    if (opcode < 0) return backend::perform(call, until);
-    // A pipe has no places in it: io_uring would use it nevertheless, and SIGPIPE could follow.
-    const auto seekable = [&] { return ::lseek(call.fd, 0, SEEK_CUR) < 0 ? -1 : 0; };
-    if (const auto n = invoke(name_of(call), seekable)) return n;
+    if (const auto n = refused(name_of(call))) return n;
     for (;;) {
         flight f;
         io_uring_sqe& sqe = place();
-        ::io_uring_prep_rw(opcode, &sqe, call.fd, address_of(call), call.len, call.offset);
+        ::io_uring_prep_rw(opcode_of(call), &sqe, call.fd, call.data, call.len, call.offset);
         sqe.user_data = tagged(&f, a_flight);
         const int why = land(f, "a file", until);
         if (f.result == -ECANCELED && why) return -why;

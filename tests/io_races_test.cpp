@@ -6,6 +6,7 @@
 
 #include <sys/eventfd.h>
 
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -45,12 +46,14 @@ void race(int round, const looker& kernel, handle<int>& call, Complete complete)
     const auto when = static_cast<moment>(round % 4);
     if (when == moment::before) call.cancel();
     // This wire waits first and so runs first again: the call has been woken then, and not run.
+    std::optional<handle<void>> other;
     if (when == moment::woken)
-        go([&] { complete(); });
+        other = spawn([&] { complete(); });
     else
         complete();
     if (when == moment::woken || when == moment::after) kernel.look();
     if (when != moment::before) call.cancel();
+    if (other) other->join(soon()).value();
 }
 
 // How often each side has won.

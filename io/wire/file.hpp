@@ -18,6 +18,10 @@
 
 namespace wire::io {
 
+namespace detail {
+struct file_call;
+}
+
 /// An open file; owns its descriptor. Movable; may go to any thread. Its end closes it if it is
 /// open: at once, on the thread where that happens. What close(2) may say is lost then: who has
 /// written calls fsync() or close() before.
@@ -75,8 +79,12 @@ public:
     [[nodiscard]] int release() noexcept { return fd_.release(); }
 
 private:
-    explicit file(int fd) noexcept : fd_(fd) {}
+    explicit file(int fd) noexcept;
+    result<std::size_t> perform(const detail::file_call& call, deadline until) const noexcept;
+
     owned_descriptor fd_;
+    bool has_places_ = false;  // one can seek
+    bool cached_ = false;      // not O_DIRECT, where even a read that is not to wait does
 };
 
 /// Opens a file; close-on-exec. `flags` as O_RDONLY, O_WRONLY | O_CREAT and so on; `mode` is for a
