@@ -13,14 +13,12 @@
 
 namespace wire::detail {
 
-class fiber_pool {
+class fiber_pool : immovable {
 public:
     explicit fiber_pool(const stack_options& options, bool is_bounded = false)
         : bounded(is_bounded),
           keeps(std::min(options.warm_max, idle_max)),
           stacks(without(options, keeps)) {}
-    fiber_pool(const fiber_pool&) = delete;
-    fiber_pool& operator=(const fiber_pool&) = delete;
 
     /// The last one that came; nullptr if there is none.
     [[nodiscard]] fiber* take() noexcept {

@@ -29,18 +29,15 @@
 #include <atomic>
 #include <cstdint>
 
+#include <wire/config.hpp>
 #include <wire/detail/inbox_node.hpp>
 
 namespace wire::detail {
 
 template <class Sync>
-class basic_inbox {
+class basic_inbox : immovable {
 public:
     enum class push_result { pushed, owner_sleeps, closed };
-
-    basic_inbox() = default;
-    basic_inbox(const basic_inbox&) = delete;
-    basic_inbox& operator=(const basic_inbox&) = delete;
 
     /// Adds `node`. `owner_sleeps`: the caller must wake the owner and then call paid(). `closed`:
     /// the node stays the caller's. Any thread; lock-free.

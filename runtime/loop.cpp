@@ -26,7 +26,7 @@ bool find_running_wire(fault_subject& subject) noexcept {
 }
 
 // While a runtime's loop is on the stack, it is the current one of its thread.
-class current_guard {
+class current_guard : immovable {
 public:
     explicit current_guard(scheduler& s) noexcept {
         WIRE_ASSERT(!current_front,
@@ -34,8 +34,6 @@ public:
         current_front = &s;
     }
     ~current_guard() { current_front = nullptr; }
-    current_guard(const current_guard&) = delete;
-    current_guard& operator=(const current_guard&) = delete;
 };
 
 // Ends a loop after so much real time if the poller has a clock of its own: that may stand still

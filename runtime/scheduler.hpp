@@ -37,12 +37,10 @@
 
 namespace wire::detail {
 
-class scheduler : public scheduler_front {
+class scheduler : public scheduler_front, immovable {
 public:
     explicit scheduler(const runtime_options& options);
     ~scheduler();
-    scheduler(const scheduler&) = delete;
-    scheduler& operator=(const scheduler&) = delete;
 
     // For wires.
     void yield() noexcept;

@@ -20,19 +20,17 @@
 #include <cstdint>
 #include <limits>
 
+#include <wire/config.hpp>
 #include <wire/detail/timer.hpp>
 
 namespace wire::detail {
 
-class timer_wheel {
+class timer_wheel : immovable {
 public:
     explicit timer_wheel(std::int64_t now = 0) noexcept : elapsed_(now) {
         for (auto& level : slots_)
             for (link& slot : level) slot.next = slot.prev = &slot;
     }
-
-    timer_wheel(const timer_wheel&) = delete;
-    timer_wheel& operator=(const timer_wheel&) = delete;
 
     /// Lets `t` fire once `at` (nanoseconds) has come; a time that has passed means: at the next
     /// expire(). `t` must not be armed.

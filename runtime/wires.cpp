@@ -30,12 +30,10 @@ bool exists(const fiber& f) noexcept {
 
 // Lines on their way to a descriptor. It gets whole lines in each write, so that those of several
 // threads do not mix; a descriptor that takes no more gets no more.
-class line_writer {
+class line_writer : immovable {
 public:
     explicit line_writer(int fd) noexcept : fd_(fd) {}
     ~line_writer() { flush(); }
-    line_writer(const line_writer&) = delete;
-    line_writer& operator=(const line_writer&) = delete;
 
     [[gnu::format(printf, 2, 3)]] void line(const char* format, ...) noexcept {
         std::array<char, 256> text;

@@ -23,7 +23,7 @@ constexpr std::uint64_t pattern = 0x9e37'79b9'7f4a'7c15;  // without a zero byte
 }
 
 // So does Valgrind.
-class quiet_valgrind {
+class quiet_valgrind : detail::immovable {
 public:
 #if WIRE_HAVE_VALGRIND
     quiet_valgrind() noexcept {
@@ -36,8 +36,6 @@ public:
     quiet_valgrind() noexcept {}
     ~quiet_valgrind() {}
 #endif
-    quiet_valgrind(const quiet_valgrind&) = delete;
-    quiet_valgrind& operator=(const quiet_valgrind&) = delete;
 };
 
 }  // namespace

@@ -15,7 +15,7 @@
 
 namespace wire::detail {
 
-class slab {
+class slab : immovable {
 public:
     static constexpr std::size_t batch_max = 512;  // guards per system call
 
@@ -23,8 +23,6 @@ public:
     /// of stacks that exist.
     slab(const stack_options& options, std::size_t count, std::size_t already);
     ~slab();
-    slab(const slab&) = delete;
-    slab& operator=(const slab&) = delete;
 
     [[nodiscard]] bool exhausted() const noexcept { return carved_ == count_; }
     [[nodiscard]] std::size_t batch() const noexcept;  // stacks that the next carve() yields

@@ -12,14 +12,12 @@ namespace wire {
 
 /// Holds wires up until so many have arrived, and lets them go on together; then it holds up the
 /// next ones. For the wires of one runtime; nothing here allocates.
-class WIRE_API barrier {
+class WIRE_API barrier : detail::immovable {
 public:
     /// Asserts that `wires` is at least 1.
     explicit barrier(std::size_t wires) noexcept;
     /// Asserts that no wire waits.
     ~barrier();
-    barrier(const barrier&) = delete;
-    barrier& operator=(const barrier&) = delete;
 
     /// Arrives, and waits until all others have. Returns true to one of them, the last to arrive,
     /// which has not waited; false to the others.

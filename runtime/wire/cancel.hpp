@@ -45,15 +45,13 @@ WIRE_API void leave_scope(cancel_node& node) noexcept;
 /// Scopes of one wire nest like blocks (asserted). Cancelling a scope cancels those inside it,
 /// except behind a shield. A wire that is started inside is not part of it. Belongs to the wire
 /// that made it; cancel() may come from any wire of the same runtime. Allocates nothing.
-class WIRE_API cancel_scope {
+class WIRE_API cancel_scope : detail::immovable {
 public:
     /// Opens the scope; one whose deadline has passed already is cancelled when timers are served
     /// next. Asserts that a wire runs.
     explicit cancel_scope(deadline until = never) noexcept;
     /// Leaves it: the calls that follow answer to the scope around it.
     ~cancel_scope();
-    cancel_scope(const cancel_scope&) = delete;
-    cancel_scope& operator=(const cancel_scope&) = delete;
 
     /// Cancels what runs inside: a wire that is parked there becomes ready. Again has no effect.
     /// Never suspends. On the runtime's own thread.
@@ -80,13 +78,11 @@ private:
 /// such as a farewell to a peer. Also in a wire that is cancelled already calls may block inside.
 /// A cancel_scope that is opened inside works as usual. Give such calls a deadline, since nothing
 /// else ends them.
-class WIRE_API shield {
+class WIRE_API shield : detail::immovable {
 public:
     /// Asserts that a wire runs.
     shield() noexcept;
     ~shield();
-    shield(const shield&) = delete;
-    shield& operator=(const shield&) = delete;
 
 private:
     detail::cancel_node node_;

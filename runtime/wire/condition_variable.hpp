@@ -16,13 +16,10 @@ namespace wire {
 ///
 /// A notified wire queues for the mutex as if it had asked in that moment. From then on neither
 /// deadline nor cancellation ends its wait.
-class WIRE_API condition_variable {
+class WIRE_API condition_variable : detail::immovable {
 public:
-    condition_variable() noexcept = default;
     /// Asserts that no wire waits to be notified.
     ~condition_variable();
-    condition_variable(const condition_variable&) = delete;
-    condition_variable& operator=(const condition_variable&) = delete;
 
     /// Unlocks, waits to be notified and locks again. Fails with ETIMEDOUT or ECANCELED; also then
     /// the mutex is held on return, and getting it back may take longer than the deadline says.

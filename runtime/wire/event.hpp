@@ -7,13 +7,10 @@ namespace wire {
 
 /// Something that happens once for everybody who waits for it, until it is reset. For the wires of
 /// one runtime; nothing here allocates. In libwire this was a wait with several waiters.
-class WIRE_API event {
+class WIRE_API event : detail::immovable {
 public:
-    event() noexcept = default;
     /// Asserts that no wire waits.
     ~event();
-    event(const event&) = delete;
-    event& operator=(const event&) = delete;
 
     /// Makes ready all wires that wait, and lets await() return at once from now on.
     void set() noexcept;

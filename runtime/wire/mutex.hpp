@@ -18,13 +18,10 @@ namespace wire {
 /// suspends. It meets the standard's Lockable, for std::lock_guard, unique_lock and scoped_lock.
 ///
 /// A wire that locks it twice, or unlocks what it does not hold, is told so by an assertion.
-class WIRE_API mutex {
+class WIRE_API mutex : detail::immovable {
 public:
-    mutex() noexcept = default;
     /// Asserts that no wire holds it or waits for it.
     ~mutex();
-    mutex(const mutex&) = delete;
-    mutex& operator=(const mutex&) = delete;
 
     /// Takes the lock, waiting for its turn. Cancellation does not end the wait, so it cannot fail.
     /// Call from a wire.

@@ -17,13 +17,10 @@ namespace wire {
 ///     idle --call()--> running --fn succeeds--> done
 ///                      | ^ |
 ///      the next waiter +-+ +--fn fails and nobody waits--> idle
-class WIRE_API once {
+class WIRE_API once : detail::immovable {
 public:
-    once() noexcept = default;
     /// Asserts that no wire runs the function or waits for it.
     ~once();
-    once(const once&) = delete;
-    once& operator=(const once&) = delete;
 
     /// Runs `fn()` unless that has been done; if another wire is at it, waits for that one. `fn`
     /// returns nothing, or a result<>. If it fails, or throws, that is the outcome of this call,

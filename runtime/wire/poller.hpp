@@ -13,12 +13,9 @@ namespace wire {
 /// bind(), poll() and armed() are called on the runtime's thread, outside any wire; now() there
 /// too, and also on wires, on their small stacks; notify() on any thread. None may call into the
 /// runtime, but poll() wakes its wires, and all may use a remote.
-class WIRE_API poller {
+class WIRE_API poller : detail::immovable {
 public:
-    poller() = default;
     virtual ~poller();
-    poller(const poller&) = delete;
-    poller& operator=(const poller&) = delete;
 
     /// Called once before the first poll(), and again if it threw. Throws std::system_error if a
     /// kernel object cannot be made.

@@ -47,12 +47,10 @@ inline constexpr call_shape call_shape_of{shape_of<Bound, R>, &task<Bound, R>::d
 class call;
 
 /// A call, in the frame of its caller: the constructor sends it, waits, and rethrows.
-class WIRE_API outgoing_call {
+class WIRE_API outgoing_call : detail::immovable {
 public:
     outgoing_call(const remote& to, deadline until, const call_shape& shape, void* bound);
     ~outgoing_call();
-    outgoing_call(const outgoing_call&) = delete;
-    outgoing_call& operator=(const outgoing_call&) = delete;
 
     [[nodiscard]] int error() const noexcept { return error_; }
     /// The detail::task with the result, if there is no error.

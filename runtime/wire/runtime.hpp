@@ -38,7 +38,7 @@ struct runtime_options {
 /// Ready wires run first in, first out: each runs before any runs twice. A wire runs until it
 /// blocks, yields or ends. Timers, other threads' messages and I/O are served when no wire is
 /// ready, and otherwise about every 20 us.
-class WIRE_API runtime {
+class WIRE_API runtime : detail::immovable {
 public:
     /// Makes no kernel object and maps no stack yet. Asserts that the stacks have a size and guard
     /// that are possible. Throws std::bad_alloc.
@@ -48,8 +48,6 @@ public:
     /// abandoned: their destructors do not run. Every handle must be gone (asserted). On the
     /// runtime's own thread; on any if no wire is left and no other thread sends one.
     ~runtime();
-    runtime(const runtime&) = delete;
-    runtime& operator=(const runtime&) = delete;
 
     /// Runs wires until the last has ended and no work_guard is left, or stop() is called. Blocks
     /// the thread while no wire is ready.
@@ -140,12 +138,10 @@ private:
 /// While one exists, run() does not return when no wire is left, but waits for other threads to
 /// send some, and wires that wait are no deadlock; stop() ends run() all the same. Made and
 /// destroyed on the runtime's own thread, in a wire or outside; does not outlive the runtime.
-class WIRE_API work_guard {
+class WIRE_API work_guard : detail::immovable {
 public:
     explicit work_guard(runtime& rt) noexcept;
     ~work_guard();
-    work_guard(const work_guard&) = delete;
-    work_guard& operator=(const work_guard&) = delete;
 
 private:
     detail::scheduler& scheduler_;

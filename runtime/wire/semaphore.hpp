@@ -14,13 +14,11 @@ struct bounded_pool;
 /// Permits, handed out in the order of asking. A permit that is released goes straight to the wire
 /// that has waited longest: nobody who comes later gets it. For the wires of one runtime; nothing
 /// here allocates.
-class WIRE_API semaphore {
+class WIRE_API semaphore : detail::immovable {
 public:
     explicit semaphore(std::size_t permits) noexcept : free_(permits) {}
     /// Asserts that no wire waits.
     ~semaphore();
-    semaphore(const semaphore&) = delete;
-    semaphore& operator=(const semaphore&) = delete;
 
     /// Takes a permit, waiting for its turn. Fails with ETIMEDOUT or ECANCELED, and has taken none
     /// then. Call from a wire.

@@ -20,13 +20,10 @@ namespace wire {
 ///
 /// Of readers only the number is known. A reader that locks again, either way, may wait for a
 /// writer that waits for it: don't.
-class WIRE_API shared_mutex {
+class WIRE_API shared_mutex : detail::immovable {
 public:
-    shared_mutex() noexcept = default;
     /// Asserts that no wire holds it or waits for it.
     ~shared_mutex();
-    shared_mutex(const shared_mutex&) = delete;
-    shared_mutex& operator=(const shared_mutex&) = delete;
 
     /// Takes it alone, waiting for its turn. Cancellation does not end the wait, so it cannot fail.
     /// Asserts that this wire does not hold it alone already. Call from a wire.

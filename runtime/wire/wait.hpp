@@ -46,8 +46,6 @@ public:
     wait() noexcept = default;
     /// Leaves its list.
     ~wait();
-    wait(const wait&) = delete;
-    wait& operator=(const wait&) = delete;
 
     /// Triggers it, and makes the wire ready that waits for it or for its list. Never runs that.
     /// Returns whether it acted: false if it is triggered already, or stopped.
@@ -96,13 +94,10 @@ private:
 ///     either.chain(tick);
 ///     tick.arm(within(1s));
 ///     if (either.await().value() == &stop) return;
-class WIRE_API wait_list {
+class WIRE_API wait_list : detail::immovable {
 public:
-    wait_list() noexcept = default;
     /// Lets go of its waits, which stay as they are. Asserts that no wire waits for it.
     ~wait_list();
-    wait_list(const wait_list&) = delete;
-    wait_list& operator=(const wait_list&) = delete;
 
     /// Appends `w` as it is; it may be triggered already. Asserts that it is in no list.
     void chain(wait& w) noexcept;

@@ -17,13 +17,11 @@ namespace wire {
 ///     wire::go([&] { first(); jobs.done(); });
 ///     wire::go([&] { second(); jobs.done(); });
 ///     if (!jobs.wait(within(1s))) ...
-class WIRE_API wait_group {
+class WIRE_API wait_group : detail::immovable {
 public:
     explicit wait_group(std::size_t things = 0) noexcept : left_(things) {}
     /// Asserts that no wire waits.
     ~wait_group();
-    wait_group(const wait_group&) = delete;
-    wait_group& operator=(const wait_group&) = delete;
 
     /// So many more things are to be done. Never suspends.
     void add(std::size_t things = 1) noexcept { left_ += things; }

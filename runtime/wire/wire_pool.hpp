@@ -35,7 +35,7 @@ struct wire_pool_options {
 ///
 /// For the wires of one runtime, which must outlive the pool (asserted). Allocates when it is made
 /// and when more wires live at once than ever before.
-class WIRE_API wire_pool {
+class WIRE_API wire_pool : detail::immovable {
 public:
     /// Of the runtime whose wire makes it. Asserts that a wire runs, that wires_max > 0 and that
     /// the stacks have a size and guard that are possible. Throws std::bad_alloc.
@@ -47,8 +47,6 @@ public:
     /// place gets ECANCELED; so does who asks for one while the destructor waits. Outside a wire
     /// asserts that there is nothing to wait for. Not from a wire of the pool (asserted).
     ~wire_pool();
-    wire_pool(const wire_pool&) = delete;
-    wire_pool& operator=(const wire_pool&) = delete;
 
     /// Starts a wire as wire::spawn() does if a place is free: else fails with EAGAIN, and has not
     /// touched `fn` and `args`. Never suspends. Throws std::system_error if there is no memory for
@@ -86,14 +84,12 @@ public:
 
 private:
     // A place that is given back unless a wire got it: binding its arguments may throw.
-    class place {
+    class place : detail::immovable {
     public:
         place(wire_pool& pool, int error) noexcept : pool_(pool), error_(error) {}
         ~place() {
             if (error_ == 0 && !taken_) pool_.give_place_back();
         }
-        place(const place&) = delete;
-        place& operator=(const place&) = delete;
         void taken() noexcept { taken_ = true; }
 
     private:

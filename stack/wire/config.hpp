@@ -1,4 +1,5 @@
-// What every header of the library needs: symbol visibility and the geometry of a cache.
+// What every header of the library needs: symbol visibility, the geometry of a cache, and what it
+// takes to stay in one place.
 #pragma once
 
 #include <cstddef>
@@ -13,4 +14,14 @@ namespace wire {
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t cache_line_pair = 128;
 
+namespace detail {
+
+/// A base of what can be neither copied nor moved.
+struct immovable {
+    immovable() = default;
+    immovable(const immovable&) = delete;
+    immovable& operator=(const immovable&) = delete;
+};
+
+}  // namespace detail
 }  // namespace wire

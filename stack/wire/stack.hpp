@@ -68,14 +68,11 @@ class slab;
 /// is cut up on demand, and never returned.
 ///
 /// Not thread-safe: a cache belongs to one runtime.
-class WIRE_API stack_cache {
+class WIRE_API stack_cache : detail::immovable {
 public:
     /// Maps nothing yet. Asserts that a stack of 16 KiB to 1 GiB is asked for.
     explicit stack_cache(const stack_options& options);
     ~stack_cache();  ///< Unmaps everything; every stack must have come back or be abandoned.
-
-    stack_cache(const stack_cache&) = delete;
-    stack_cache& operator=(const stack_cache&) = delete;
 
     /// A stack whose guard is in place. Allocates only when a new slab or batch of guards is
     /// needed. Throws std::system_error that names the call, the number of stacks reached and the
