@@ -27,7 +27,7 @@ struct call_abort : inbox_node {
 /// it is in its runtime's list of calls that have begun.
 class call : public call_request, public call_reply, public call_abort, public link {
 public:
-    static call* make(const call_shape& shape, void* bound);
+    static call* make(const task_shape& shape, void* bound);
 
     // On the callee's thread.
     void begin(scheduler& on);
@@ -45,17 +45,17 @@ public:
     void drop() noexcept {
         if (state_.drop()) destroy(this);
     }
-    [[nodiscard]] void* task() noexcept { return task_; }
+    [[nodiscard]] void* result() noexcept { return shape_.result(task_); }
     [[nodiscard]] std::exception_ptr take_exception() noexcept { return std::move(thrown_); }
 
 private:
     enum class content : std::uint8_t { callable, nothing, result };
 
-    call(const call_shape& shape, void* task) noexcept : shape_(shape), task_(task) {}
+    call(const task_shape& shape, void* task) noexcept : shape_(shape), task_(task) {}
     ~call() { drop_content(); }
 
-    static std::size_t room_for(const call_shape& shape) noexcept;
-    static std::align_val_t alignment_of(const call_shape& shape) noexcept;
+    static std::size_t room_for(const task_shape& shape) noexcept;
+    static std::align_val_t alignment_of(const task_shape& shape) noexcept;
     static void destroy(call* c) noexcept;
 
     void serve() noexcept;
@@ -65,7 +65,7 @@ private:
     int block_thread(const shared_state& to, deadline until) noexcept;
 
     basic_call<real_sync> state_;
-    const call_shape& shape_;
+    const task_shape& shape_;
     void* const task_;
 
     // The caller's, but for what the callee reads when the call is wanted: home_.
@@ -113,22 +113,22 @@ call_abort::call_abort() noexcept : inbox_node(&open_abort) {}
 
 // ---- memory
 
-std::align_val_t call::alignment_of(const call_shape& shape) noexcept {
-    return std::align_val_t(std::max(alignof(call), shape.task.alignment));
+std::align_val_t call::alignment_of(const task_shape& shape) noexcept {
+    return std::align_val_t(std::max(alignof(call), shape.alignment));
 }
 
-std::size_t call::room_for(const call_shape& shape) noexcept {
-    const std::size_t a = shape.task.alignment;
+std::size_t call::room_for(const task_shape& shape) noexcept {
+    const std::size_t a = shape.alignment;
     return (sizeof(call) + a - 1) / a * a;
 }
 
-call* call::make(const call_shape& shape, void* bound) {
+call* call::make(const task_shape& shape, void* bound) {
     const std::size_t offset = room_for(shape);
     const auto alignment = alignment_of(shape);
-    void* const memory = ::operator new(offset + shape.task.size, alignment);
+    void* const memory = ::operator new(offset + shape.size, alignment);
     void* const task = static_cast<std::byte*>(memory) + offset;
     try {
-        shape.task.construct(task, bound);
+        shape.construct(task, bound);
     } catch (...) {
         ::operator delete(memory, alignment);
         throw;
@@ -145,7 +145,7 @@ void call::destroy(call* c) noexcept {
 void call::drop_content() noexcept {
     const content was = std::exchange(holds_, content::nothing);
     if (was == content::callable) shape_.drop_callable(task_);
-    if (was == content::result && shape_.task.drop_result) shape_.task.drop_result(task_);
+    if (was == content::result && shape_.drop_result) shape_.drop_result(task_);
 }
 
 // ---- the callee's side
@@ -161,7 +161,7 @@ void call::serve() noexcept {
     std::exception_ptr thrown;
     holds_ = content::nothing;  // run() destroys the callable
     try {
-        shape_.task.run(task_);
+        shape_.run(task_);
         holds_ = content::result;
     } catch (...) {
         thrown = std::current_exception();
@@ -239,7 +239,7 @@ int call::await(shared_state& to, deadline until) {
     return gave_up;
 }
 
-outgoing_call::outgoing_call(const remote& to, deadline until, const call_shape& shape,
+outgoing_call::outgoing_call(const remote& to, deadline until, const task_shape& shape,
                              void* bound) {
     // A copy, since `to` may be gone before we return.
     // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
@@ -260,8 +260,8 @@ outgoing_call::~outgoing_call() {
     if (call_) call_->drop();
 }
 
-void* outgoing_call::task() const noexcept {
-    return call_->task();
+void* outgoing_call::result() const noexcept {
+    return call_->result();
 }
 
 }  // namespace wire::detail

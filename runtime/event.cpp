@@ -15,9 +15,7 @@ void event::set() noexcept {
 
 result<void> event::await(deadline until) noexcept {
     if (set_) return to_result(detail::check_cancelled());
-    detail::waiter me;
-    waiting_.push_back(me);
-    return to_result(detail::park("event", until));
+    return to_result(detail::park_in(waiting_, "event", until));
 }
 
 const detail::wait_source event_wait::source{

@@ -255,8 +255,8 @@ int join(fiber*& f, deadline until) {
 bool has_finished(const fiber& f) noexcept {
     return f.state == fiber_state::finished;
 }
-void* task_of(fiber& f) noexcept {
-    return f.task;
+void* result_of(fiber& f) noexcept {
+    return f.shape->result(f.task);
 }
 void cancel_wire(fiber& f) noexcept {
     WIRE_ASSERT(f.home == current_scheduler() || f.home->on_own_thread(),
@@ -265,9 +265,6 @@ void cancel_wire(fiber& f) noexcept {
 }
 void reclaim(fiber& f) noexcept {
     f.home->reclaim(f);
-}
-wire_ref ref_of(fiber& f) noexcept {
-    return f.home->ref_of(f);
 }
 
 void let_go(fiber& f) noexcept {

@@ -63,11 +63,9 @@ result<void> mutex::wait_clear(deadline until) noexcept {
     detail::scheduler& s = asking(owner_);
     if (s.running()->scope->cancelled) return failure{ECANCELED};
     // Whoever runs before the woken wire may lock it again.
-    while (owner_) {
-        detail::waiter me(*s.running());
-        waiting_for_clear_.push_back(me);
-        if (const int error = s.park("a clear mutex", until)) return failure{error};
-    }
+    while (owner_)
+        if (const int error = detail::park_in(waiting_for_clear_, "a clear mutex", until))
+            return failure{error};
     return {};
 }
 

@@ -12,15 +12,14 @@ once::~once() {
 int once::begin(deadline until) noexcept {
     if (const int error = detail::check_cancelled()) return error;
     if (done_) return 0;
-    detail::waiter me;
-    WIRE_ASSERT(runner_ != me.who,
+    detail::fiber* const self = detail::running_or_none();
+    WIRE_ASSERT(runner_ != self,
                 "call() of a once from within its function, which would wait for itself for ever");
     if (!runner_) {
-        runner_ = me.who;
+        runner_ = self;
         return 0;
     }
-    waiting_.push_back(me);
-    return detail::park("once", until);
+    return detail::park_in(waiting_, "once", until);
 }
 
 void once::end(bool succeeded) noexcept {

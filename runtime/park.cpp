@@ -24,6 +24,13 @@ int park(const char* what, deadline until) noexcept {
     return on_wire("only a wire can wait: call this from a wire").park(what, until);
 }
 
+int park_in(list<waiter>& queue, const char* what, deadline until) noexcept {
+    scheduler& s = on_wire("only a wire can wait here: call this from a wire");
+    waiter me(*s.running());
+    queue.push_back(me);
+    return s.park(what, until);
+}
+
 bool wake(waiter& w) noexcept {
     if (!w.who) [[unlikely]]
         return w.proxy->deliver();
@@ -45,9 +52,9 @@ int check_cancelled() noexcept {
                : 0;
 }
 
-wire_ref scheduler::ref_of(fiber& f) const noexcept {
+wire_ref ref_of(fiber& f) noexcept {
     wire_ref ref;
-    ref.owner_ = shared_.get();
+    ref.owner_ = &f.home->shared();
     ref.wire_ = f.pool->bounded ? nullptr : &f;
     ref.slot_ = f.slot;
     ref.id_ = f.id;
@@ -118,7 +125,7 @@ void*& slot() noexcept {
     return self().local;
 }
 wire_ref ref() noexcept {
-    return self().home->ref_of(self());
+    return detail::ref_of(self());
 }
 std::size_t high_water() noexcept {
     return wire::high_water(self().memory);

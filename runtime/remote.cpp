@@ -15,7 +15,7 @@ void serve_requests(inbox_node& node, scheduler* on) {
     const auto asked = slot.take();
     if (!on || !slot.wire || slot.wire->id != asked.id) return;
     // In this order: a wake-up that came with the cancellation wins.
-    if (asked.has(request::wake)) static_cast<void>(on->resume(on->ref_of(*slot.wire)));
+    if (asked.has(request::wake)) static_cast<void>(on->resume(ref_of(*slot.wire)));
     if (asked.has(request::cancel)) cancel_wire(*slot.wire);
 }
 
@@ -118,21 +118,21 @@ remote::~remote() {
 }
 
 bool remote::resume(const wire_ref& wire) const noexcept {
-    const detail::shared_state& state = checked();
-    WIRE_ASSERT(wire.id() != 0, "remote::resume() of an empty reference");
-    WIRE_ASSERT(wire.owner_ == &state, "remote::resume() of a wire of another runtime");
-    return ask(*wire.slot_, wire.id(), detail::request::wake);
+    return ask(wire, detail::request::wake, "remote::resume() of an empty reference",
+               "remote::resume() of a wire of another runtime");
 }
 
 bool remote::cancel(const wire_ref& wire) const noexcept {
-    const detail::shared_state& state = checked();
-    WIRE_ASSERT(wire.id() != 0, "remote::cancel() of an empty reference");
-    WIRE_ASSERT(wire.owner_ == &state, "remote::cancel() of a wire of another runtime");
-    return ask(*wire.slot_, wire.id(), detail::request::cancel);
+    return ask(wire, detail::request::cancel, "remote::cancel() of an empty reference",
+               "remote::cancel() of a wire of another runtime");
 }
 
-bool remote::ask(detail::wire_slot& of, std::uint64_t id, detail::request what) const noexcept {
-    return of.ask(id, what) ? state_->post(of) : !state_->inbox.is_closed();
+bool remote::ask(const wire_ref& of, detail::request what, const char* if_empty,
+                 const char* if_elsewhere) const noexcept {
+    detail::shared_state& state = checked();
+    WIRE_ASSERT(of.id_ != 0, if_empty);
+    WIRE_ASSERT(of.owner_ == &state, if_elsewhere);
+    return of.slot_->ask(of.id_, what) ? state.post(*of.slot_) : !state.inbox.is_closed();
 }
 
 bool remote::cancel_all() const noexcept {

@@ -54,7 +54,6 @@ public:
     fiber& start(const origin& where, const spawn_options& options, const task_shape& shape,
                  void* from, bool joinable);
     void reclaim(fiber& f) noexcept;
-    [[nodiscard]] wire_ref ref_of(fiber& f) const noexcept;
 
     // For the runtime and its poller.
     result<void> run();

@@ -15,9 +15,7 @@ result<void> semaphore::acquire(deadline until) noexcept {
 int semaphore::acquire_for(const char* what, deadline until) noexcept {
     if (const int error = detail::check_cancelled()) return error;
     if (try_acquire()) return 0;
-    detail::waiter me;
-    waiting_.push_back(me);
-    return detail::park(what, until);
+    return detail::park_in(waiting_, what, until);
 }
 
 void semaphore::release(std::size_t permits) noexcept {

@@ -6,14 +6,14 @@ namespace wire {
 
 // The place of a wire in the queue.
 struct shared_mutex::claim : detail::waiter {
-    claim(detail::fiber& self, bool shared) noexcept : waiter(self), to_share(shared) {}
-    const bool to_share;
+    claim(detail::fiber& self, purpose p) noexcept : waiter(self), why(p) {}
+    [[nodiscard]] const char* shown() const noexcept {
+        return why == to_read ? "a share of shared_mutex" : "shared_mutex";
+    }
+    const purpose why;
 };
 
 namespace {
-
-constexpr char to_write[] = "shared_mutex";
-constexpr char to_read[] = "a share of shared_mutex";
 
 // The scheduler of the wire that wants the lock and must not be its writer yet.
 detail::scheduler& asking(const detail::fiber* writer) noexcept {
@@ -31,43 +31,24 @@ shared_mutex::~shared_mutex() {
     WIRE_ASSERT(waiting_.empty(), "a shared_mutex is destroyed while somebody waits for it");
 }
 
-void shared_mutex::lock_slowly() noexcept {
+void shared_mutex::lock_slowly(purpose why) noexcept {
     detail::scheduler& s = asking(writer_);
-    claim mine(*s.running(), false);
+    claim mine(*s.running(), why);
     waiting_.push_back(mine);
-    s.park_shielded(to_write);
+    s.park_shielded(mine.shown());
 }
 
-void shared_mutex::lock_shared_slowly() noexcept {
-    detail::scheduler& s = asking(writer_);
-    claim mine(*s.running(), true);
-    waiting_.push_back(mine);
-    s.park_shielded(to_read);
-}
-
-result<void> shared_mutex::lock(deadline until) noexcept {
+result<void> shared_mutex::lock_until(purpose why, deadline until) noexcept {
     detail::scheduler& s = asking(writer_);
     if (s.running()->scope->cancelled) return failure{ECANCELED};
-    if (try_lock()) return {};
-    claim mine(*s.running(), false);
-    return to_result(wait_for_turn(mine, until));
-}
-
-result<void> shared_mutex::lock_shared(deadline until) noexcept {
-    detail::scheduler& s = asking(writer_);
-    if (s.running()->scope->cancelled) return failure{ECANCELED};
-    if (try_lock_shared()) return {};
-    claim mine(*s.running(), true);
-    return to_result(wait_for_turn(mine, until));
-}
-
-int shared_mutex::wait_for_turn(claim& mine, deadline until) noexcept {
+    if (why == to_read ? try_lock_shared() : try_lock()) return {};
+    claim mine(*s.running(), why);
     waiting_.push_back(mine);
-    const int error = detail::park(mine.to_share ? to_read : to_write, until);
-    if (!error) return 0;
+    const int error = s.park(mine.shown(), until);
+    if (!error) return {};
     if (mine.linked()) mine.unlink();
     admit();  // those who waited only because this one did
-    return error;
+    return failure{error};
 }
 
 void shared_mutex::unlock_slowly() noexcept {
@@ -82,10 +63,10 @@ void shared_mutex::unlock_slowly() noexcept {
 void shared_mutex::admit() noexcept {
     while (!waiting_.empty() && !writer_) {
         claim& next = waiting_.front();
-        if (!next.to_share && readers_ > 0) return;
+        if (next.why == to_write && readers_ > 0) return;
         next.unlink();
         if (!detail::wake(next)) continue;  // has given up
-        if (next.to_share)
+        if (next.why == to_read)
             ++readers_;
         else
             writer_ = next.who;

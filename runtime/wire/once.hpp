@@ -1,6 +1,7 @@
 // Something that is done by whoever needs it first.
 #pragma once
 
+#include <concepts>
 #include <type_traits>
 #include <utility>
 
@@ -30,8 +31,8 @@ public:
     /// Fails with ECANCELED, or with ETIMEDOUT if the other wire has not ended by `until`; this
     /// wire leaves the queue then, and whether the thing will be done is up to the others. The
     /// deadline is not one for `fn`. Call from a wire, and not from within `fn` (asserted).
-    template <class F>
-    requires std::is_invocable_v<F> result<void> call(deadline until, F&& fn) {
+    template <std::invocable F>
+    result<void> call(deadline until, F&& fn) {
         const int error = begin(until);
         if (error) return failure{error};
         if (done_) return {};
@@ -46,8 +47,8 @@ public:
             return outcome;
         }
     }
-    template <class F>
-    requires std::is_invocable_v<F> result<void> call(F&& fn) {
+    template <std::invocable F>
+    result<void> call(F&& fn) {
         return call(never, std::forward<F>(fn));
     }
 

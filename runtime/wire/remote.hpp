@@ -35,26 +35,17 @@ struct WIRE_API parcel : inbox_node {
 
 WIRE_API bool send_parcel(shared_state& to, std::unique_ptr<parcel> p);
 
-/// What a runtime needs to know of a callable that another one calls there.
-struct call_shape {
-    const task_shape& task;
-    void (*drop_callable)(void* task) noexcept;  // of one that was not run
-};
-
-template <class Bound, class R>
-inline constexpr call_shape call_shape_of{shape_of<Bound, R>, &task<Bound, R>::drop_callable};
-
 class call;
 
 /// A call, in the frame of its caller: the constructor sends it, waits, and rethrows.
 class WIRE_API outgoing_call : detail::immovable {
 public:
-    outgoing_call(const remote& to, deadline until, const call_shape& shape, void* bound);
+    outgoing_call(const remote& to, deadline until, const task_shape& shape, void* bound);
     ~outgoing_call();
 
     [[nodiscard]] int error() const noexcept { return error_; }
-    /// The detail::task with the result, if there is no error.
-    [[nodiscard]] void* task() const noexcept;
+    /// Where the result is, if there is no error.
+    [[nodiscard]] void* result() const noexcept;
 
 private:
     call* call_ = nullptr;
@@ -123,20 +114,18 @@ public:
     ///
     /// It waits for the next run() if none is under way. Asserts that it is not called on a
     /// runtime's thread outside wires: that would wait for itself. Throws std::bad_alloc.
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     auto call(deadline until, F&& fn, Args&&... args) const
         -> result<detail::call_result<F, Args...>> {
         using R = detail::call_result<F, Args...>;
         auto bound = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
-        using task = detail::task<decltype(bound), R>;
-        const detail::outgoing_call done(*this, until, detail::call_shape_of<decltype(bound), R>,
+        const detail::outgoing_call done(*this, until, detail::shape_of<decltype(bound), R>,
                                          &bound);
         if (done.error()) return failure{done.error()};
         if constexpr (std::is_void_v<R>)
             return {};
         else
-            return result<R>(std::move(static_cast<task*>(done.task())->value()));
+            return result<R>(std::move(*static_cast<R*>(done.result())));
     }
 
     /// As wire::resume(), but later, on the wire's own thread; what the caller wrote before is
@@ -165,7 +154,8 @@ private:
     friend class detail::outgoing_call;
     friend remote this_wire::remote() noexcept;
     explicit remote(detail::shared_state& state) noexcept;
-    bool ask(detail::wire_slot& of, std::uint64_t id, detail::request what) const noexcept;
+    bool ask(const wire_ref& of, detail::request what, const char* if_empty,
+             const char* if_elsewhere) const noexcept;
     [[nodiscard]] detail::shared_state& checked() const noexcept {
         WIRE_ASSERT(state_, "this remote refers to no runtime: get one from runtime::remote()");
         return *state_;

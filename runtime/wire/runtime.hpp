@@ -71,13 +71,11 @@ public:
 
     /// Starts a wire as wire::go does. Throws std::system_error if there is no memory for a stack.
     /// On the runtime's own thread, also before run().
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     void go(F&& fn, Args&&... args) {
         go_on(*scheduler_, {}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     void go(const spawn_options& options, F&& fn, Args&&... args) {
         go_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }
@@ -85,13 +83,11 @@ public:
     /// Starts a wire as wire::spawn does; outside wires its handle can only be joined when the wire
     /// has ended. Throws std::system_error if there is no memory for a stack. On the runtime's own
     /// thread, also before run().
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
         return spawn_on(*scheduler_, {}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
         return spawn_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }

@@ -70,28 +70,24 @@ public:
     /// Starts a wire that with_scope() will wait for; otherwise as wire::go(). It is cancelled with
     /// the scope: at its deadline, by cancel(), when another wire of it fails, and when the wire
     /// around it is cancelled. If it returns a failed result<T>, or throws, the scope has failed.
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     void go(F&& fn, Args&&... args) {
         go(spawn_options{}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
     /// The same with options first.
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     void go(const spawn_options& options, F&& fn, Args&&... args) {
         go_on(origin(), options,
               detail::watched_call(group_, std::forward<F>(fn), std::forward<Args>(args)...));
     }
     /// As go(), with a handle that joins it. What it throws join() rethrows as well. The handle may
     /// outlive the scope; the wire does not.
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
         return spawn(spawn_options{}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
     /// The same with options first.
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
         return spawn_on(
             origin(), options,

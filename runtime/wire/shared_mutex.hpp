@@ -29,11 +29,11 @@ public:
     /// Asserts that this wire does not hold it alone already. Call from a wire.
     void lock() noexcept {
         if (!try_lock()) [[unlikely]]
-            lock_slowly();
+            lock_slowly(to_write);
     }
     /// The same with a deadline and cancellation: fails with ETIMEDOUT or ECANCELED, and does not
     /// hold it then; readers that waited behind are let in. Call from a wire.
-    result<void> lock(deadline until) noexcept;
+    result<void> lock(deadline until) noexcept { return lock_until(to_write, until); }
     /// Takes it alone if nobody holds it. Never suspends. Returns false outside a wire.
     [[nodiscard]] bool try_lock() noexcept {
         if (writer_ || readers_ > 0) return false;
@@ -51,11 +51,11 @@ public:
     /// fail. Asserts that this wire does not hold it alone. Call from a wire.
     void lock_shared() noexcept {
         if (!try_lock_shared()) [[unlikely]]
-            lock_shared_slowly();
+            lock_slowly(to_read);
     }
     /// The same with a deadline and cancellation: fails with ETIMEDOUT or ECANCELED, and has no
     /// share then. Call from a wire.
-    result<void> lock_shared(deadline until) noexcept;
+    result<void> lock_shared(deadline until) noexcept { return lock_until(to_read, until); }
     /// Takes a share if no writer holds it or waits for it. Never suspends.
     [[nodiscard]] bool try_lock_shared() noexcept {
         if (writer_ || !waiting_.empty()) return false;
@@ -71,11 +71,11 @@ public:
 
 private:
     struct claim;
-    void lock_slowly() noexcept;
-    void lock_shared_slowly() noexcept;
+    enum purpose : bool { to_write, to_read };
+    void lock_slowly(purpose why) noexcept;
+    result<void> lock_until(purpose why, deadline until) noexcept;
     void unlock_slowly() noexcept;
     void admit() noexcept;
-    int wait_for_turn(claim& mine, deadline until) noexcept;
 
     // Invariants: there is no writer while there are readers. The first in the queue cannot enter:
     // it wants to write and somebody holds the lock, or to read and there is a writer; or it has

@@ -7,7 +7,6 @@
 #include <memory>
 #include <new>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -53,8 +52,10 @@ struct task_shape {
     std::size_t size;
     std::size_t alignment;
     void (*construct)(void* task, void* from);
-    void (*run)(void* task);              // on the wire; destroys the callable, may throw
-    void (*drop_result)(void*) noexcept;  // destroys a result that nobody took; may be nullptr
+    void (*run)(void* task);                     // on the wire; destroys the callable, may throw
+    void (*drop_callable)(void* task) noexcept;  // destroys one that was not run
+    void* (*result)(void* task) noexcept;        // where the result is, once it has run
+    void (*drop_result)(void* task) noexcept;    // destroys it; may be nullptr
 };
 
 /// A callable with its arguments, and later its result.
@@ -73,27 +74,21 @@ public:
         struct destroy_callable {
             Bound* bound;
             ~destroy_callable() { std::destroy_at(bound); }
-        };
-        if constexpr (std::is_void_v<R>) {
-            destroy_callable guard{&self.bound_};
+        } const guard{&self.bound_};
+        // The result is made beside the callable, never over it.
+        if constexpr (std::is_void_v<R>)
             self.bound_();
-        } else {
-            // The result is made beside the callable, never over it.
-            destroy_callable guard{&self.bound_};
+        else
             ::new (static_cast<void*>(&self.value_)) R(self.bound_());
-        }
     }
 
-    static void drop_result(void* at) noexcept {
-        if constexpr (!std::is_void_v<R>) std::destroy_at(&static_cast<task*>(at)->value_);
-    }
-
-    /// Destroys a callable that was not run.
     static void drop_callable(void* at) noexcept {
         std::destroy_at(&static_cast<task*>(at)->bound_);
     }
-
-    auto& value() noexcept { return value_; }
+    static void* result(void* at) noexcept { return &static_cast<task*>(at)->value_; }
+    static void drop_result(void* at) noexcept {
+        if constexpr (!std::is_void_v<R>) std::destroy_at(&static_cast<task*>(at)->value_);
+    }
 
 private:
     struct nothing {};
@@ -106,29 +101,31 @@ private:
 };
 
 template <class Bound, class R>
-inline constexpr task_shape shape_of{sizeof(task<Bound, R>), alignof(task<Bound, R>),
-                                     &task<Bound, R>::construct, &task<Bound, R>::run,
+inline constexpr task_shape shape_of{sizeof(task<Bound, R>),
+                                     alignof(task<Bound, R>),
+                                     &task<Bound, R>::construct,
+                                     &task<Bound, R>::run,
+                                     &task<Bound, R>::drop_callable,
+                                     &task<Bound, R>::result,
                                      std::is_trivially_destructible_v<R> || std::is_void_v<R>
                                          ? nullptr
                                          : &task<Bound, R>::drop_result};
 
+/// Whether a wire can run `fn(args...)`, with copies of its own.
 template <class F, class... Args>
-auto bind_call(F&& f, Args&&... args) {
-    using result_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
-    if constexpr (sizeof...(Args) == 0) {
-        return [fn = std::forward<F>(f)]() mutable -> result_type {
-            return std::invoke(std::move(fn));
-        };
-    } else {
-        return [fn = std::forward<F>(f), all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(
-                                             args)...)]() mutable -> result_type {
-            return std::apply(std::move(fn), std::move(all));
-        };
-    }
-}
+concept callable_with = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>;
 
 template <class F, class... Args>
 using call_result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+
+/// `fn(args...)` with copies of its own, to be called once.
+template <class F, class... Args>
+auto bind_call(F&& f, Args&&... args) {
+    return [fn = std::forward<F>(f),
+            ... own = std::forward<Args>(args)]() mutable -> call_result<F, Args...> {
+        return std::invoke(std::move(fn), std::move(own)...);
+    };
+}
 
 /// The scheduler of the running wire; asserts that there is one.
 WIRE_API scheduler& running_scheduler(const char* sentence) noexcept;
@@ -141,12 +138,11 @@ WIRE_API fiber& start(const origin& where, const spawn_options& options, const t
 /// Returns 0, ETIMEDOUT or ECANCELED. If the wire threw: reclaims it, clears `f` and rethrows.
 WIRE_API int join(fiber*& f, deadline until);
 WIRE_API bool has_finished(const fiber& f) noexcept;
-WIRE_API void* task_of(fiber& f) noexcept;
+WIRE_API void* result_of(fiber& f) noexcept;
 WIRE_API void cancel_wire(fiber& f) noexcept;
 WIRE_API void reclaim(fiber& f) noexcept;   // after join: its stack may be used again
 WIRE_API void let_go(fiber& f) noexcept;    // detach
 WIRE_API void end_wire(fiber& f) noexcept;  // a handle dies: cancel, join shielded, reclaim
-WIRE_API wire_ref ref_of(fiber& f) noexcept;
 
 template <class R, class Bound>
 fiber& start_task(const origin& where, const spawn_options& options, bool joinable, Bound&& bound) {
@@ -162,12 +158,10 @@ template <class R>
 class [[nodiscard]] handle {
 public:
     handle() noexcept = default;
-    handle(handle&& other) noexcept
-        : fiber_(std::exchange(other.fiber_, nullptr)), value_(other.value_) {}
+    handle(handle&& other) noexcept : fiber_(std::exchange(other.fiber_, nullptr)) {}
     handle& operator=(handle&& other) noexcept {
         handle old(std::move(*this));
         fiber_ = std::exchange(other.fiber_, nullptr);
-        value_ = other.value_;
         return *this;
     }
     /// Cancels an unfinished wire and waits for its end, shielded from cancellation; outside a wire
@@ -197,7 +191,7 @@ public:
         if constexpr (std::is_void_v<R>)
             return {};
         else
-            return result<R>(std::move(*value_(guard.f)));
+            return result<R>(std::move(*static_cast<R*>(detail::result_of(guard.f))));
     }
 
     /// Cancels the wire: its blocking calls fail with ECANCELED from now on, except behind a
@@ -215,9 +209,7 @@ public:
 private:
     template <class F, class... Args>
     friend auto spawn_on(const detail::origin&, const spawn_options&, F&&, Args&&...);
-    using value_fn = std::add_pointer_t<R> (*)(detail::fiber&);
-
-    handle(detail::fiber& f, value_fn value) noexcept : fiber_(&f), value_(value) {}
+    explicit handle(detail::fiber& f) noexcept : fiber_(&f) {}
 
     detail::fiber& checked() const noexcept {
         WIRE_ASSERT(fiber_, "this handle has no wire: it was joined, detached or moved from");
@@ -225,7 +217,6 @@ private:
     }
 
     detail::fiber* fiber_ = nullptr;
-    value_fn value_ = nullptr;
 };
 
 /// Starts `fn(args...)` at `where`. For members of runtime and scope; use spawn().
@@ -234,15 +225,8 @@ auto spawn_on(const detail::origin& where, const spawn_options& options, F&& fn,
     using R = detail::call_result<F, Args...>;
     static_assert(!std::is_reference_v<R>,
                   "return a pointer: the result outlives the wire's frame");
-    auto bound = detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...);
-    using task = detail::task<decltype(bound), R>;
-    detail::fiber& f = detail::start_task<R>(where, options, true, std::move(bound));
-    return handle<R>(f, [](detail::fiber& g) -> std::add_pointer_t<R> {
-        if constexpr (std::is_void_v<R>)
-            return detail::task_of(g);
-        else
-            return &static_cast<task*>(detail::task_of(g))->value();
-    });
+    return handle<R>(detail::start_task<R>(
+        where, options, true, detail::bind_call(std::forward<F>(fn), std::forward<Args>(args)...)));
 }
 
 /// Starts `fn(args...)` at `where`. For members of runtime and scope; use go().
@@ -257,30 +241,26 @@ void go_on(const detail::origin& where, const spawn_options& options, F&& fn, Ar
 /// is allocated while the runtime has a free stack. An exception that leaves the wire ends the
 /// program with the wire's name. Throws std::system_error if there is no memory for a stack. Call
 /// from a wire; from elsewhere use runtime::go or remote::go.
-template <class F, class... Args>
-requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+template <class... Args, detail::callable_with<Args...> F>
 void go(F&& fn, Args&&... args) {
     go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), {},
           std::forward<F>(fn), std::forward<Args>(args)...);
 }
 /// The same with options first: `go({.name = "accept"}, fn)`.
-template <class F, class... Args>
-requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+template <class... Args, detail::callable_with<Args...> F>
 void go(const spawn_options& options, F&& fn, Args&&... args) {
     go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), options,
           std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
 /// Starts a wire that runs `fn(args...)`, as go() does, and returns the handle that joins it.
-template <class F, class... Args>
-requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+template <class... Args, detail::callable_with<Args...> F>
 [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
     return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"), {},
                     std::forward<F>(fn), std::forward<Args>(args)...);
 }
 /// The same with options first.
-template <class F, class... Args>
-requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+template <class... Args, detail::callable_with<Args...> F>
 [[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
     return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"),
                     options, std::forward<F>(fn), std::forward<Args>(args)...);

@@ -10,11 +10,14 @@
 
 namespace wire {
 
+class wire_ref;
+
 namespace detail {
 class scheduler;
 struct fiber;
 struct wire_slot;
 struct shared_state;
+WIRE_API wire_ref ref_of(fiber& f) noexcept;
 }  // namespace detail
 
 /// A non-owning reference to a wire, which stays safe to use after the wire has ended. A value that
@@ -31,6 +34,7 @@ public:
 private:
     friend class detail::scheduler;
     friend class remote;
+    friend wire_ref detail::ref_of(detail::fiber&) noexcept;
     detail::shared_state* owner_ = nullptr;  // compared, never followed
     detail::fiber* wire_ = nullptr;          // for its own thread; nullptr: ask the slot there, too
     detail::wire_slot* slot_ = nullptr;      // for others

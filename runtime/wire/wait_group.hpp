@@ -17,11 +17,13 @@ namespace wire {
 ///     wire::go([&] { first(); jobs.done(); });
 ///     wire::go([&] { second(); jobs.done(); });
 ///     if (!jobs.wait(within(1s))) ...
-class WIRE_API wait_group : detail::immovable {
+class wait_group : detail::immovable {
 public:
     explicit wait_group(std::size_t things = 0) noexcept : left_(things) {}
     /// Asserts that no wire waits.
-    ~wait_group();
+    ~wait_group() {
+        WIRE_ASSERT(waiting_.empty(), "a wait_group is destroyed while somebody waits for it");
+    }
 
     /// So many more things are to be done. Never suspends.
     void add(std::size_t things = 1) noexcept { left_ += things; }
@@ -37,7 +39,10 @@ public:
 
     /// Waits until nothing is to be done, at once if that is so. Fails with ETIMEDOUT or ECANCELED.
     /// Call from a wire.
-    result<void> wait(deadline until = never) noexcept;
+    result<void> wait(deadline until = never) noexcept {
+        if (left_ == 0) return to_result(detail::check_cancelled());
+        return to_result(detail::park_in(waiting_, "wait_group", until));
+    }
 
 private:
     std::size_t left_;

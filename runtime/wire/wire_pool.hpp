@@ -51,29 +51,25 @@ public:
     /// Starts a wire as wire::spawn() does if a place is free: else fails with EAGAIN, and has not
     /// touched `fn` and `args`. Never suspends. Throws std::system_error if there is no memory for
     /// a stack. On the runtime's own thread.
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto try_spawn(F&& fn, Args&&... args) {
         return spawn_now(take_place(nullptr), std::forward<F>(fn), std::forward<Args>(args)...);
     }
     /// The same, waiting for a place. Fails with ETIMEDOUT or ECANCELED, and has not touched `fn`
     /// and `args` then. Call from a wire.
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+    template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto spawn(deadline until, F&& fn, Args&&... args) {
         return spawn_now(take_place(&until), std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
     /// Starts a wire as wire::go() does, and otherwise as try_spawn().
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...> result<void> try_go(
-        F&& fn, Args&&... args) {
+    template <class... Args, detail::callable_with<Args...> F>
+    result<void> try_go(F&& fn, Args&&... args) {
         return go_now(take_place(nullptr), std::forward<F>(fn), std::forward<Args>(args)...);
     }
     /// Starts a wire as wire::go() does, and otherwise as spawn().
-    template <class F, class... Args>
-    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...> result<void> go(
-        deadline until, F&& fn, Args&&... args) {
+    template <class... Args, detail::callable_with<Args...> F>
+    result<void> go(deadline until, F&& fn, Args&&... args) {
         return go_now(take_place(&until), std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
@@ -84,36 +80,27 @@ public:
 
 private:
     // A place that is given back unless a wire got it: binding its arguments may throw.
-    class place : detail::immovable {
-    public:
-        place(wire_pool& pool, int error) noexcept : pool_(pool), error_(error) {}
-        ~place() {
-            if (error_ == 0 && !taken_) pool_.give_place_back();
-        }
-        void taken() noexcept { taken_ = true; }
-
-    private:
-        wire_pool& pool_;
-        const int error_;
-        bool taken_ = false;
+    struct give_back {
+        void operator()(wire_pool* pool) const noexcept { pool->give_place_back(); }
     };
+    using place = std::unique_ptr<wire_pool, give_back>;
 
     template <class F, class... Args>
     auto spawn_now(int error, F&& fn, Args&&... args)
         -> result<handle<detail::call_result<F, Args...>>> {
-        place mine(*this, error);
         if (error != 0) return failure{error};
+        place mine(this);
         auto started =
             spawn_on(origin(), options(), std::forward<F>(fn), std::forward<Args>(args)...);
-        mine.taken();
+        static_cast<void>(mine.release());  // the wire's now
         return started;
     }
     template <class F, class... Args>
     result<void> go_now(int error, F&& fn, Args&&... args) {
-        place mine(*this, error);
         if (error != 0) return failure{error};
+        place mine(this);
         go_on(origin(), options(), std::forward<F>(fn), std::forward<Args>(args)...);
-        mine.taken();
+        static_cast<void>(mine.release());  // the wire's now
         return {};
     }
 

@@ -38,6 +38,9 @@ struct waiter : link {
 /// already). The caller's waiters are still linked unless whoever woke it took them out.
 WIRE_API int park(const char* what, deadline until) noexcept;
 
+/// The same in a queue of plain waiters, which it has left on return.
+WIRE_API int park_in(list<waiter>& queue, const char* what, deadline until) noexcept;
+
 /// Ends the park of `w`'s wire and makes it ready, or triggers `w`'s wait. Returns false if that
 /// park is over, or that wait is triggered or stopped: then nothing may be handed to it. Never runs
 /// the wire. Must be called on the wire's own thread.
