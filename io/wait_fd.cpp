@@ -21,27 +21,21 @@ result<void> wait_writable(int fd, deadline until) noexcept {
     return wait_for(fd, detail::half::write, until);
 }
 
-const wire::detail::wait_source fd_wait::source{
-    .attach = [](wait& w) noexcept { return static_cast<fd_wait&>(w).watch(); },
-    .detach =
-        [](wait& w) noexcept {
-            auto& self = static_cast<fd_wait&>(w);
-            if (self.here_.linked() || self.here_.request) self.home_->unwatch(self.here_);
-        },
-};
-
-fd_wait::fd_wait(int fd, bool for_writing) noexcept
-    : queued_wait(source), fd_(fd), for_writing_(for_writing) {
+fd_wait::fd_wait(int fd, bool for_writing) noexcept : fd_(fd), for_writing_(for_writing) {
     attach();
 }
 
 // Returns whether it is ready, or has failed.
-bool fd_wait::watch() noexcept {
+bool fd_wait::enter() noexcept {
     home_ = detail::backend::current();
     here_.error = 0;
     if (!home_) here_.error = ECANCELED;
     return !home_ ||
            home_->watch(here_, fd_, for_writing_ ? detail::half::write : detail::half::read);
+}
+
+void fd_wait::leave() noexcept {
+    if (here_.linked() || here_.request) home_->unwatch(here_);
 }
 
 result<void> fd_wait::status() const noexcept {

@@ -18,18 +18,13 @@ result<void> event::await(deadline until) noexcept {
     return to_result(detail::park_in(waiting_, "event", until));
 }
 
-const detail::wait_source event_wait::source{
-    .attach =
-        [](wait& w) noexcept {
-            auto& self = static_cast<event_wait&>(w);
-            if (!self.event_.set_) self.event_.waiting_.push_back(self.here);
-            return self.event_.set_;
-        },
-    .detach = &placed_wait::leave,
-};
-
-event_wait::event_wait(event& e) noexcept : placed_wait(source), event_(e) {
+event_wait::event_wait(event& e) noexcept : event_(e) {
     attach();
+}
+
+bool event_wait::enter() noexcept {
+    if (!event_.set_) event_.waiting_.push_back(here);
+    return event_.set_;
 }
 
 }  // namespace wire

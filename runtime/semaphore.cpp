@@ -23,24 +23,19 @@ void semaphore::release(std::size_t permits) noexcept {
     free_ += permits;
 }
 
-const detail::wait_source semaphore_wait::source{
-    .attach =
-        [](wait& w) noexcept {
-            auto& self = static_cast<semaphore_wait&>(w);
-            self.given = self.semaphore_.try_acquire();
-            if (!self.given) self.semaphore_.waiting_.push_back(self.here);
-            return self.given;
-        },
-    .detach =
-        [](wait& w) noexcept {
-            auto& self = static_cast<semaphore_wait&>(w);
-            leave(self);
-            if (self.take()) self.semaphore_.release();
-        },
-};
-
-semaphore_wait::semaphore_wait(semaphore& s) noexcept : placed_wait(source), semaphore_(s) {
+semaphore_wait::semaphore_wait(semaphore& s) noexcept : semaphore_(s) {
     attach();
+}
+
+bool semaphore_wait::enter() noexcept {
+    given = semaphore_.try_acquire();
+    if (!given) semaphore_.waiting_.push_back(here);
+    return given;
+}
+
+void semaphore_wait::leave() noexcept {
+    placed_wait::leave();
+    if (take()) semaphore_.release();
 }
 
 }  // namespace wire

@@ -24,27 +24,23 @@ bool wait::trigger() noexcept {
 
 bool wait::wake() noexcept {
     if (state_ != state::idle) return false;
-    detach();
+    leave();
     return trigger();
 }
 
 void wait::reset() noexcept {
-    detach();
+    leave();
     become(state::idle);
     attach();
 }
 
 void wait::stop() noexcept {
-    detach();
+    leave();
     become(state::stopped);
 }
 
 void wait::attach() noexcept {
-    if (source_ && source_->attach(*this)) trigger();
-}
-
-void wait::detach() noexcept {
-    if (source_) source_->detach(*this);
+    if (enter()) trigger();
 }
 
 result<void> wait::await(deadline until) noexcept {
@@ -105,21 +101,13 @@ result<wait*> wait_list::await(deadline until) noexcept {
     return &first();
 }
 
-void detail::placed_wait::leave(wait& w) noexcept {
-    auto& self = static_cast<placed_wait&>(w);
-    if (self.here.linked()) self.here.unlink();
+void detail::placed_wait::leave() noexcept {
+    if (here.linked()) here.unlink();
 }
-
-const detail::wait_source timer::source{
-    .attach = [](wait&) noexcept { return false; },
-    .detach = [](wait& w) noexcept { static_cast<timer&>(w).disarm(); },
-};
 
 timer::alarm::alarm(wire::timer& t) noexcept
     : detail::timer([](detail::timer& a) noexcept { static_cast<alarm&>(a).owner.trigger(); }),
       owner(t) {}
-
-timer::timer() noexcept : wait(source) {}
 
 timer::~timer() {
     disarm();

@@ -52,11 +52,11 @@ public:
 
 protected:
     fd_wait(int fd, bool for_writing) noexcept;
-    ~fd_wait() { detach(); }
+    ~fd_wait() override { fd_wait::leave(); }
 
 private:
-    static const wire::detail::wait_source source;
-    bool watch() noexcept;
+    bool enter() noexcept override;
+    void leave() noexcept override;
     const int fd_;
     const bool for_writing_;
     detail::backend* home_ = nullptr;

@@ -32,10 +32,9 @@ private:
 class WIRE_API event_wait : public detail::placed_wait {
 public:
     explicit event_wait(event& e) noexcept;
-    ~event_wait() { detach(); }
 
 private:
-    static const detail::wait_source source;
+    bool enter() noexcept override;
     event& event_;
 };
 

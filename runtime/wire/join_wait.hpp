@@ -14,11 +14,10 @@ public:
     /// Asserts that `h` has a wire.
     template <class R>
     explicit join_wait(const handle<R>& h) noexcept : join_wait(h.ref()) {}
-    ~join_wait() { detach(); }
 
 private:
     explicit join_wait(const wire_ref& wire) noexcept;
-    static const detail::wait_source source;
+    bool enter() noexcept override;
     const wire_ref wire_;
 };
 

@@ -1,8 +1,6 @@
 // Mutual exclusion between wires.
 #pragma once
 
-#include <wire/deadline.hpp>
-#include <wire/detail/list.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/detail/running.hpp>
 #include <wire/result.hpp>

@@ -5,8 +5,6 @@
 #include <type_traits>
 #include <utility>
 
-#include <wire/deadline.hpp>
-#include <wire/detail/list.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/result.hpp>
 

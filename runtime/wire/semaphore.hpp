@@ -50,14 +50,15 @@ private:
 class WIRE_API semaphore_wait : public detail::placed_wait {
 public:
     explicit semaphore_wait(semaphore& s) noexcept;
-    ~semaphore_wait() { detach(); }
+    ~semaphore_wait() override { semaphore_wait::leave(); }
 
     /// Makes the permit the caller's. Returns false if there is none: not triggered, triggered by
     /// wake() alone, or taken already.
     bool take() noexcept { return std::exchange(given, false); }
 
 private:
-    static const detail::wait_source source;
+    bool enter() noexcept override;
+    void leave() noexcept override;
     semaphore& semaphore_;
 };
 

@@ -3,8 +3,6 @@
 
 #include <cstddef>
 
-#include <wire/deadline.hpp>
-#include <wire/detail/list.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/detail/running.hpp>
 #include <wire/result.hpp>

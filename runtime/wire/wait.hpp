@@ -8,8 +8,6 @@
 #include <cstddef>
 
 #include <wire/config.hpp>
-#include <wire/deadline.hpp>
-#include <wire/detail/list.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/detail/timer.hpp>
 #include <wire/result.hpp>
@@ -17,20 +15,7 @@
 
 namespace wire {
 
-class wait;
 class wait_list;
-
-namespace detail {
-
-/// What a wait stands for, if not for itself.
-struct wait_source {
-    /// Puts the wait into the queue of its object, or returns true if that is ready already.
-    bool (*attach)(wait&) noexcept;
-    /// Takes it out again, and gives back what it was given and nobody has taken.
-    void (*detach)(wait&) noexcept;
-};
-
-}  // namespace detail
 
 /// Something to wait for that is triggered once and stays so: a wake() that comes before the wait,
 /// or between two waits, is kept until reset().
@@ -42,10 +27,8 @@ struct wait_source {
 /// suspends but await(), and nothing allocates.
 class WIRE_API wait : detail::link {
 public:
-    /// Idle: wake() will act.
-    wait() noexcept = default;
     /// Leaves its list.
-    ~wait();
+    virtual ~wait();
 
     /// Triggers it, and makes the wire ready that waits for it or for its list. Never runs that.
     /// Returns whether it acted: false if it is triggered already, or stopped.
@@ -64,16 +47,20 @@ public:
     result<void> await(deadline until = never) noexcept;
 
 protected:
-    /// For a wait that stands for something.
-    explicit wait(const detail::wait_source& source) noexcept : source_(&source) {}
     /// What it stands for has happened. Returns whether that is news, as wake() does.
     bool trigger() noexcept;
     /// To be called by the constructor of what is derived.
     void attach() noexcept;
-    /// To be called by the destructor of what is derived.
-    void detach() noexcept;
 
 private:
+    // What it stands for, if not for itself, is up to what is derived.
+
+    /// Takes its place in the queue of that, or returns true if that is ready already.
+    virtual bool enter() noexcept { return false; }
+    /// Leaves the queue, and gives back what it was given and nobody has taken. What is derived
+    /// does so in its destructor, too.
+    virtual void leave() noexcept {}
+
     friend class wait_list;
     friend class detail::list<wait>;
     enum class state : unsigned char { idle, triggered, stopped };
@@ -82,7 +69,6 @@ private:
 
     state state_ = state::idle;
     wait_list* list_ = nullptr;
-    const detail::wait_source* const source_ = nullptr;
 };
 
 /// Waits in an order: await() returns the first of them that is triggered. In the caller's memory.
@@ -127,7 +113,6 @@ namespace detail {
 
 /// A wait with a place in the queue of what it stands for: a waiter that is made from it.
 struct WIRE_API queued_wait : wait {
-    explicit queued_wait(const wait_source& source) noexcept : wait(source) {}
     /// The waiter is woken. As detail::wake().
     bool deliver() noexcept { return given = trigger(); }
 
@@ -136,11 +121,9 @@ struct WIRE_API queued_wait : wait {
 
 /// One whose place is a plain waiter.
 struct WIRE_API placed_wait : queued_wait {
-    explicit placed_wait(const wait_source& source) noexcept : queued_wait(source) {}
-    /// For wait_source::detach.
-    static void leave(wait& w) noexcept;
+    void leave() noexcept override;
 
-    waiter here{*this};
+    waiter here{*this};  // leaves the queue at its end, too
 };
 
 }  // namespace detail
@@ -149,9 +132,9 @@ struct WIRE_API placed_wait : queued_wait {
 class WIRE_API timer : public wait {
 public:
     /// Not armed.
-    timer() noexcept;
+    timer() noexcept = default;
     explicit timer(deadline until) noexcept : timer() { arm(until); }
-    ~timer();
+    ~timer() override;
 
     /// Makes it idle, to be triggered at `until`, whatever it was before; `never` disarms. Call
     /// from a wire.
@@ -166,7 +149,7 @@ private:
         explicit alarm(wire::timer& t) noexcept;
         wire::timer& owner;
     };
-    static const detail::wait_source source;
+    void leave() noexcept override { disarm(); }
     alarm alarm_{*this};
     detail::scheduler* home_ = nullptr;
 };
