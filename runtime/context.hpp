@@ -115,14 +115,6 @@ inline void make_context(context& c, std::byte* lowest, std::byte* top, hook bod
 #endif
 }
 
-/// Whatever frames an ended flow has left on [lowest, top), the memory is free to be used again.
-inline void forget_frames([[maybe_unused]] std::byte* lowest,
-                          [[maybe_unused]] std::byte* top) noexcept {
-#if WIRE_ASAN
-    __asan_unpoison_memory_region(lowest, static_cast<std::size_t>(top - lowest));
-#endif
-}
-
 /// The first thing that a body does; `c` is its own context.
 inline void begin_flow(context& c, bc::transfer_t t) noexcept {
     c.first = &arrive;

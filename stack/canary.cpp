@@ -2,10 +2,7 @@
 
 #include <cstdint>
 
-#include "sanitizers.hpp"
-#if WIRE_HAVE_VALGRIND
-#include <valgrind/valgrind.h>
-#endif
+#include "valgrind.hpp"
 
 namespace wire {
 namespace {
@@ -25,17 +22,8 @@ constexpr std::uint64_t pattern = 0x9e37'79b9'7f4a'7c15;  // without a zero byte
 // So does Valgrind.
 class quiet_valgrind : detail::immovable {
 public:
-#if WIRE_HAVE_VALGRIND
-    quiet_valgrind() noexcept {
-        VALGRIND_DISABLE_ERROR_REPORTING;
-    }
-    ~quiet_valgrind() {
-        VALGRIND_ENABLE_ERROR_REPORTING;
-    }
-#else
-    quiet_valgrind() noexcept {}
-    ~quiet_valgrind() {}
-#endif
+    quiet_valgrind() noexcept { VALGRIND_DISABLE_ERROR_REPORTING; }
+    ~quiet_valgrind() { VALGRIND_ENABLE_ERROR_REPORTING; }
 };
 
 }  // namespace

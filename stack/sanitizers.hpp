@@ -1,6 +1,8 @@
 // Which sanitizers the library is built with: WIRE_ASAN and WIRE_TSAN, and their interfaces.
 #pragma once
 
+#include <cstddef>
+
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define WIRE_ASAN 1
@@ -33,3 +35,15 @@
 #else
 #define WIRE_LEFT_BY_JUMP
 #endif
+
+namespace wire::detail {
+
+/// Whatever frames ended flows have left on [lowest, top), the memory is free to be used again.
+inline void forget_frames([[maybe_unused]] std::byte* lowest,
+                          [[maybe_unused]] std::byte* top) noexcept {
+#if WIRE_ASAN
+    __asan_unpoison_memory_region(lowest, static_cast<std::size_t>(top - lowest));
+#endif
+}
+
+}  // namespace wire::detail

@@ -8,9 +8,7 @@
 
 #include <wire/assert.hpp>
 #include "canary.hpp"
-#if WIRE_HAVE_VALGRIND
-#include <valgrind/valgrind.h>
-#endif
+#include "valgrind.hpp"
 
 namespace wire::detail {
 namespace {
@@ -39,9 +37,7 @@ std::byte* first_touched(std::byte* from, std::byte* limit) noexcept {
 
 std::byte* seal(const stack& s, std::byte* limit) noexcept {
     if constexpr (!WIRE_SEAL_STACKS) return nullptr;
-#if WIRE_HAVE_VALGRIND
     if (RUNNING_ON_VALGRIND) return nullptr;
-#endif
     std::byte* lowest = limit - std::min<std::ptrdiff_t>(limit - s.base, page * pages_max);
     lowest = first_touched(lowest, limit);
     if (lowest == s.base && canary_intact(s)) lowest += canary_size;

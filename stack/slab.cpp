@@ -15,9 +15,7 @@
 #include <wire/diagnostics.hpp>
 #include "sanitizers.hpp"
 #include "sys.hpp"
-#if WIRE_HAVE_VALGRIND
-#include <valgrind/valgrind.h>
-#endif
+#include "valgrind.hpp"
 
 namespace wire::detail {
 namespace {
@@ -47,9 +45,7 @@ void* map(std::size_t length) {
 
 // One process_madvise for all. Returns how many of the guards are in place.
 std::size_t install_in_one_call(std::span<const iovec> guards) noexcept {
-#if WIRE_HAVE_VALGRIND
     if (RUNNING_ON_VALGRIND) return 0;  // it knows neither call, and says so at length
-#endif
     const int self = static_cast<int>(
         sys::call("pidfd_open", [] { return ::syscall(SYS_pidfd_open, ::getpid(), 0); }));
     if (self < 0) return 0;
@@ -65,20 +61,17 @@ std::size_t install_in_one_call(std::span<const iovec> guards) noexcept {
 // errno says why not all.
 std::size_t install_guards(std::span<const iovec> guards) noexcept {
     std::size_t done = install_in_one_call(guards);
-    for (; done < guards.size(); ++done) {
-        const iovec& g = guards[done];
-        if (sys::call("madvise",
-                      [&] { return ::madvise(g.iov_base, g.iov_len, madv_guard_install); }) != 0)
-            break;
-    }
+    while (done < guards.size() && sys::call("madvise", [&g = guards[done]] {
+                                       return ::madvise(g.iov_base, g.iov_len, madv_guard_install);
+                                   }) == 0)
+        ++done;
     return done;
 }
 
 std::size_t protect_guards(std::span<const iovec> guards) noexcept {
     std::size_t done = 0;
-    while (done < guards.size() && sys::call("mprotect", [&] {
-                                       return ::mprotect(guards[done].iov_base,
-                                                         guards[done].iov_len, PROT_NONE);
+    while (done < guards.size() && sys::call("mprotect", [&g = guards[done]] {
+                                       return ::mprotect(g.iov_base, g.iov_len, PROT_NONE);
                                    }) == 0)
         ++done;
     return done;
@@ -112,10 +105,8 @@ slab::slab(const stack_options& options, std::size_t count, std::size_t already)
 }
 
 slab::~slab() {
-#if WIRE_ASAN
     // Frames of wires that never returned are still marked; the addresses will be somebody else's.
-    __asan_unpoison_memory_region(base_, length_);
-#endif
+    forget_frames(base_, base_ + length_);
     ::munmap(base_, length_);
 }
 
@@ -167,9 +158,7 @@ void slab::carve(std::span<stack> out, std::size_t already) {
 }
 
 void announce_stack([[maybe_unused]] stack s) noexcept {
-#if WIRE_HAVE_VALGRIND
     VALGRIND_STACK_REGISTER(s.base, s.top);
-#endif
 }
 
 }  // namespace wire::detail

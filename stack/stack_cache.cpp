@@ -10,16 +10,12 @@
 #include <string>
 #include <system_error>
 
-#if WIRE_HAVE_VALGRIND
-#include <valgrind/memcheck.h>
-#endif
-
 #include <wire/assert.hpp>
 #include <wire/stack.hpp>
 #include "canary.hpp"
 #include "sanitizers.hpp"
 #include "slab.hpp"
-#include "sys.hpp"
+#include "valgrind.hpp"
 
 namespace wire {
 namespace {
@@ -61,14 +57,11 @@ stack_cache::stack_cache(const stack_options& options) : options_(options) {
 }
 
 stack_cache::~stack_cache() {
-#if WIRE_ASAN
+    if (!has_canaries()) return;
     // Frames of wires that never returned are still marked; the caller uses the memory again.
-    if (has_canaries())
-        __asan_unpoison_memory_region(options_.memory.data(), options_.memory.size());
-#endif
-#if WIRE_HAVE_VALGRIND
-    if (has_canaries()) VALGRIND_MAKE_MEM_UNDEFINED(options_.memory.data(), options_.memory.size());
-#endif
+    [[maybe_unused]] std::byte* const lowest = options_.memory.data();
+    detail::forget_frames(lowest, lowest + options_.memory.size());
+    VALGRIND_MAKE_MEM_UNDEFINED(lowest, options_.memory.size());
 }
 
 void stack_cache::grow() {

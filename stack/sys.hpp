@@ -5,8 +5,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <wire/config.hpp>
-
 namespace wire::detail::sys {
 
 /// Asked before each system call with its name; a positive answer is the errno with which the call
@@ -14,7 +12,7 @@ namespace wire::detail::sys {
 using fault_hook = int (*)(const char* call) noexcept;
 
 // relaxed throughout: tests install it before they start threads.
-WIRE_API extern constinit std::atomic<fault_hook> hook;
+inline constinit std::atomic<fault_hook> hook{nullptr};
 
 /// Makes the system call `fn()`, or fails with -1 and the errno that the test hook asks for.
 template <class Fn>
