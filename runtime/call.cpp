@@ -1,7 +1,6 @@
 #include "call.hpp"
 
 #include <cerrno>
-#include <chrono>
 #include <exception>
 #include <new>
 #include <utility>
@@ -12,20 +11,20 @@
 
 namespace wire::detail {
 
-// The nodes that a call sends, each once. What they do is in their callbacks.
-struct call_request : inbox_node {
-    call_request() noexcept;
-};
-struct call_reply : inbox_node {
-    call_reply() noexcept;
-};
-struct call_abort : inbox_node {
-    call_abort() noexcept;
+// The nodes that a call sends, each once. What they do is in open().
+enum class step { request, reply, abort };
+
+template <step>
+struct call_node : inbox_node {
+    call_node() noexcept;
 };
 
 /// The node of a call; the callable, later its result, lies behind it in the same memory. As a link
 /// it is in its runtime's list of calls that have begun.
-class call : public call_request, public call_reply, public call_abort, public link {
+class call : public call_node<step::request>,
+             public call_node<step::reply>,
+             public call_node<step::abort>,
+             public link {
 public:
     static call* make(const task_shape& shape, void* bound);
 
@@ -85,31 +84,20 @@ bool is_over(deadline until) noexcept {
     return !until.is_never() && until.ns() <= now_ns();
 }
 
-void open_request(inbox_node& node, scheduler* on) {
-    call& c = static_cast<call&>(static_cast<call_request&>(node));
-    if (on)
-        c.begin(*on);
-    else
-        c.refuse();
-}
-
-void open_reply(inbox_node& node, scheduler* on) {
-    call& c = static_cast<call&>(static_cast<call_reply&>(node));
-    if (on) c.wake_caller();
-    c.drop();  // the callee's reference
-}
-
-void open_abort(inbox_node& node, scheduler* on) {
-    call& c = static_cast<call&>(static_cast<call_abort&>(node));
-    if (on) c.cancel();
-    c.drop();  // the caller's reference
+// `on` is the callee's scheduler, but for a reply the caller's; nullptr if that has ended.
+template <step S>
+void open(inbox_node& node, scheduler* on) {
+    call& c = static_cast<call&>(static_cast<call_node<S>&>(node));
+    if (S == step::request) return on ? c.begin(*on) : c.refuse();
+    if (S == step::reply && on) c.wake_caller();
+    if (S == step::abort && on) c.cancel();
+    c.drop();  // the reference of whoever sent it
 }
 
 }  // namespace
 
-call_request::call_request() noexcept : inbox_node(&open_request) {}
-call_reply::call_reply() noexcept : inbox_node(&open_reply) {}
-call_abort::call_abort() noexcept : inbox_node(&open_abort) {}
+template <step S>
+call_node<S>::call_node() noexcept : inbox_node(&open<S>) {}
 
 // ---- memory
 
@@ -153,7 +141,7 @@ void call::drop_content() noexcept {
 // Throws if there is no stack; nothing has happened then.
 void call::begin(scheduler& on) {
     if (state_.is_given_up()) return drop();
-    wire_ = &start_task<void>(on, {.name = "call"}, false, [this] { serve(); });
+    wire_ = &start_task<void>({on}, {.name = "call"}, false, [this] { serve(); });
     on.calls().push_back(*this);
 }
 
@@ -186,7 +174,7 @@ void call::finish(int error) noexcept {
         return drop();
     }
     // The reply takes our reference along: where it has been posted this may be gone.
-    if (!home_.checked().post(static_cast<call_reply&>(*this))) drop();
+    if (!home_.checked().post(static_cast<call_node<step::reply>&>(*this))) drop();
 }
 
 // The wire has not ended although its runtime does; what it uses is never destroyed.
@@ -224,7 +212,7 @@ int call::block_thread(const shared_state& to, deadline until) noexcept {
 int call::await(shared_state& to, deadline until) {
     const bool on_a_wire = running_or_none() != nullptr;
     if (on_a_wire) home_ = this_wire::remote();
-    if (!to.post(static_cast<call_request&>(*this))) {
+    if (!to.post(static_cast<call_node<step::request>&>(*this))) {
         destroy(this);
         return EPIPE;
     }
@@ -235,7 +223,7 @@ int call::await(shared_state& to, deadline until) {
         return error;
     }
     home_ = remote();  // nobody will come from there: our wires may be a deadlock
-    if (!to.post(static_cast<call_abort&>(*this))) drop();
+    if (!to.post(static_cast<call_node<step::abort>&>(*this))) drop();
     return gave_up;
 }
 

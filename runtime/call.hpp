@@ -25,8 +25,6 @@
 #include <atomic>
 #include <cstdint>
 
-#include <wire/deadline.hpp>
-
 namespace wire::detail {
 
 /// What the two sides of a call agree on.

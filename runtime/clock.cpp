@@ -1,5 +1,4 @@
 #include <chrono>
-#include <limits>
 
 #include <wire/deadline.hpp>
 #include <wire/poller.hpp>

@@ -30,7 +30,7 @@ void look_around(inbox_node& node, scheduler* on) {
 void deliver(inbox_node& node, scheduler* on) {
     auto* const sent = static_cast<parcel*>(&node);
     if (on) {
-        go_on(*on, {.name = "remote"}, [sent] {
+        go_on({*on}, {.name = "remote"}, [sent] {
             const std::unique_ptr<parcel> mine(sent);
             mine->call();
         });

@@ -6,8 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <climits>
-
 #include "sys.hpp"
 
 namespace wire::detail {

@@ -1,8 +1,6 @@
 #include <wire/wire_pool.hpp>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include <wire/runtime.hpp>
 #include "bounded_pool.hpp"

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
-#include <cstring>
 
 #include <wire/runtime.hpp>
 #include "scheduler.hpp"
@@ -72,19 +71,16 @@ void describe(const wire_info& w, line_writer& out) noexcept {
     const auto id = static_cast<unsigned long long>(w.id);
     const int length = static_cast<int>(w.name.size());
     const char* const name = w.name.data();
-    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(w.waited).count();
-    switch (w.state) {
-        case wire_state::ready:
-            return out.line("  wire %llu \"%.*s\" is ready", id, length, name);
-        case wire_state::running:
-            return out.line("  wire %llu \"%.*s\" runs", id, length, name);
-        case wire_state::finished:
-            return out.line("  wire %llu \"%.*s\" has ended and was not joined", id, length, name);
-        case wire_state::waiting:
-            return out.line("  wire %llu \"%.*s\" waits for %.*s for %lld.%03lld ms", id, length,
-                            name, static_cast<int>(w.waits_for.size()), w.waits_for.data(),
-                            static_cast<long long>(us / 1000), static_cast<long long>(us % 1000));
+    if (w.state != wire_state::waiting) {
+        const char* const does = w.state == wire_state::ready     ? "is ready"
+                                 : w.state == wire_state::running ? "runs"
+                                                                  : "has ended and was not joined";
+        return out.line("  wire %llu \"%.*s\" %s", id, length, name, does);
     }
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(w.waited).count();
+    out.line("  wire %llu \"%.*s\" waits for %.*s for %lld.%03lld ms", id, length, name,
+             static_cast<int>(w.waits_for.size()), w.waits_for.data(),
+             static_cast<long long>(us / 1000), static_cast<long long>(us % 1000));
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // Wires that wait until another one has changed something.
 #pragma once
 
-#include <cerrno>
 #include <mutex>
 #include <type_traits>
 

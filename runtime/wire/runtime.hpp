@@ -73,11 +73,11 @@ public:
     /// On the runtime's own thread, also before run().
     template <class... Args, detail::callable_with<Args...> F>
     void go(F&& fn, Args&&... args) {
-        go_on(*scheduler_, {}, std::forward<F>(fn), std::forward<Args>(args)...);
+        go_on({*scheduler_}, {}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
     template <class... Args, detail::callable_with<Args...> F>
     void go(const spawn_options& options, F&& fn, Args&&... args) {
-        go_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
+        go_on({*scheduler_}, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
     /// Starts a wire as wire::spawn does; outside wires its handle can only be joined when the wire
@@ -85,11 +85,11 @@ public:
     /// thread, also before run().
     template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
-        return spawn_on(*scheduler_, {}, std::forward<F>(fn), std::forward<Args>(args)...);
+        return spawn_on({*scheduler_}, {}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
     template <class... Args, detail::callable_with<Args...> F>
     [[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
-        return spawn_on(*scheduler_, options, std::forward<F>(fn), std::forward<Args>(args)...);
+        return spawn_on({*scheduler_}, options, std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
     /// A reference for other threads. Any thread, while the runtime exists. A wire that does not

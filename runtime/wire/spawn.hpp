@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <new>
@@ -40,11 +39,9 @@ struct wire_group;
 /// Where a wire is started: on a runtime; in a scope of it, or in a wire_pool with a permit of
 /// that, or in neither.
 struct origin {
-    origin(scheduler& s, wire_group* g = nullptr, bounded_pool* p = nullptr) noexcept
-        : where(s), group(g), pool(p) {}
     scheduler& where;
-    wire_group* group;
-    bounded_pool* pool;
+    wire_group* group = nullptr;
+    bounded_pool* pool = nullptr;
 };
 
 /// What the runtime needs to know of a callable that will live at the top of its wire's stack.
@@ -243,26 +240,26 @@ void go_on(const detail::origin& where, const spawn_options& options, F&& fn, Ar
 /// from a wire; from elsewhere use runtime::go or remote::go.
 template <class... Args, detail::callable_with<Args...> F>
 void go(F&& fn, Args&&... args) {
-    go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), {},
+    go_on({detail::running_scheduler("go() outside a wire: use runtime::go or remote::go")}, {},
           std::forward<F>(fn), std::forward<Args>(args)...);
 }
 /// The same with options first: `go({.name = "accept"}, fn)`.
 template <class... Args, detail::callable_with<Args...> F>
 void go(const spawn_options& options, F&& fn, Args&&... args) {
-    go_on(detail::running_scheduler("go() outside a wire: use runtime::go or remote::go"), options,
-          std::forward<F>(fn), std::forward<Args>(args)...);
+    go_on({detail::running_scheduler("go() outside a wire: use runtime::go or remote::go")},
+          options, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
 /// Starts a wire that runs `fn(args...)`, as go() does, and returns the handle that joins it.
 template <class... Args, detail::callable_with<Args...> F>
 [[nodiscard]] auto spawn(F&& fn, Args&&... args) {
-    return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"), {},
+    return spawn_on({detail::running_scheduler("spawn() outside a wire: use runtime::spawn")}, {},
                     std::forward<F>(fn), std::forward<Args>(args)...);
 }
 /// The same with options first.
 template <class... Args, detail::callable_with<Args...> F>
 [[nodiscard]] auto spawn(const spawn_options& options, F&& fn, Args&&... args) {
-    return spawn_on(detail::running_scheduler("spawn() outside a wire: use runtime::spawn"),
+    return spawn_on({detail::running_scheduler("spawn() outside a wire: use runtime::spawn")},
                     options, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
