@@ -37,12 +37,16 @@ stage() {
     return 1
 }
 
-# build FOLDER SETUP_OPTION...: configures and builds in build/FOLDER.
+# build FOLDER "SETUP OPTIONS" SUITE...: configures build/FOLDER, and builds there what the suites
+# need.
 build() {
-    local folder=build/$1
-    shift
-    if [ ! -f "$folder/build.ninja" ]; then meson setup "$folder" "$@" || return; fi
-    ninja -C "$folder"
+    local folder=build/$1 options=$2 targets
+    shift 2
+    # shellcheck disable=SC2086  # lists of words
+    if [ ! -f "$folder/build.ninja" ]; then meson setup "$folder" $options || return; fi
+    targets=$(tools/targets.py "$folder" "$@") || return
+    # shellcheck disable=SC2086
+    ninja -C "$folder" $targets
 }
 
 # suites STAGE FOLDER SUITE... [-- MESON_TEST_OPTION...]: tests of build/FOLDER, some of each suite.
@@ -53,6 +57,7 @@ suites() {
     [ $# = 0 ] || shift
     rm -f "$folder/meson-logs/test-sh"*
     meson test -C "$folder" --no-rebuild --print-errorlogs --logbase test-sh \
+        --num-processes $((2 * $(nproc))) \
         "${names[@]/#/--suite=}" "$@" || status=1
     cat "$folder/meson-logs/test-sh"*.json >"$json"  # a test setup adds its name to the log's
     for suite in "${names[@]}"; do
@@ -67,8 +72,7 @@ suites() {
 tested() {
     local folder=$1 options=$2
     shift 2
-    # shellcheck disable=SC2086  # a list of words
-    stage build "build-$folder" build "$folder" $options \
+    stage build "build-$folder" build "$folder" "$options" "$@" \
         && stage tests "test-$folder" suites "test-$folder" "$folder" "$@"
 }
 
@@ -85,6 +89,8 @@ covered() {
     gcovr --root . --filter '(stack|runtime|pool|io|channels)/' build/coverage
 }
 
+# To optimise more would only take minutes more to compile.
+quick=-Doptimization=1
 need "${build_packages[@]}" python3 doctest-dev netcat-openbsd curl wrk redis-tools \
     && { [ $all = no ] || need clang-16 libclang-rt-16-dev clang-format clang-tidy valgrind \
         doxygen cmake gcovr binutils nftables; } \
@@ -92,9 +98,11 @@ need "${build_packages[@]}" python3 doctest-dev netcat-openbsd curl wrk redis-to
 # What was configured without a package would not notice it.
 [ $installed = no ] || rm -rf build/debug
 
-tested debug "" unit interleave e2e epoll headers tidy
+tested debug "$quick" unit interleave e2e epoll tidy
 if [ $all = yes ]; then
-    stage tests test-debug-long suites test-debug-long debug seeds stress hostile packaging planted
+    stage build build-debug-all ninja -C build/debug
+    stage tests test-debug-long suites test-debug-long debug headers seeds stress hostile packaging \
+        planted
     for error in EPERM ENOSYS ENOMEM; do
         stage tests no-io_uring-$error suites no-io_uring-$error debug unit \
             -- --setup no_io_uring_$error
@@ -102,8 +110,7 @@ if [ $all = yes ]; then
     stage tests valgrind suites valgrind debug unit -- --setup valgrind
     tested release "--buildtype=release" unit interleave stress e2e epoll hostile
     CC=clang-16 CXX=clang++-16 tested clang "--buildtype=debug" unit interleave e2e headers
-    # Optimising these more would only take minutes more to compile.
-    sanitized="-Doptimization=1 -Db_lundef=false"
+    sanitized="$quick -Db_lundef=false"
     tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e epoll planted
     tested tsan "-Db_sanitize=thread $sanitized" unit stress planted
     tested coverage "--buildtype=debug -Db_coverage=true -Dexamples=false" unit
