@@ -101,8 +101,8 @@ need "${build_packages[@]}" python3 doctest-dev netcat-openbsd curl wrk redis-to
 tested debug "$quick" unit interleave e2e epoll tidy
 if [ $all = yes ]; then
     stage build build-debug-all ninja -C build/debug
-    stage tests test-debug-long suites test-debug-long debug headers seeds stress hostile packaging \
-        planted
+    stage tests test-debug-long suites test-debug-long debug headers seeds stress hostile \
+        packaging planted
     for error in EPERM ENOSYS ENOMEM; do
         stage tests no-io_uring-$error suites no-io_uring-$error debug unit \
             -- --setup no_io_uring_$error
