@@ -65,8 +65,10 @@ problem parse_url(download& d) {
     rest = rest.substr(0, rest.find('#'));
     const std::size_t slash = rest.find_first_of("/?");
     std::string_view authority = rest.substr(0, slash);
-    if (slash != rest.npos)
-        d.path = (rest[slash] == '?' ? "/" : "") + std::string(rest.substr(slash));
+    if (slash != rest.npos) {
+        if (rest[slash] == '/') d.path.clear();  // else it stays "/"
+        d.path += rest.substr(slash);
+    }
     if (d.path.find_first_of(" \t\r\n") != d.path.npos) return "there is a blank in it";
     const std::size_t colon = authority.rfind(':');
     if (colon != authority.npos && authority.find(']', colon) == authority.npos) {
