@@ -63,6 +63,9 @@ public:
     /// The same for one that has no record: wires may wait for its number.
     static void forget_number(int fd) noexcept;
 
+    /// Begins what is queued for the kernel, if anything is.
+    virtual void submit() noexcept {}
+
     /// The reactor ends: waits until the kernel is done with the buffers of wires that would not.
     virtual void recall() noexcept {}
 

@@ -17,6 +17,7 @@ namespace wire::io {
 
 struct quit_list {
     static void add(dump_on_quit& d) {
+        const detail::signals_blocked quiet;
         const guard lock;
         if (!first) install();
         d.next_ = first;
@@ -24,6 +25,7 @@ struct quit_list {
     }
 
     static void remove(dump_on_quit& d) noexcept {
+        const detail::signals_blocked quiet;
         const guard lock;
         dump_on_quit** at = &first;
         while (*at != &d) at = &(*at)->next_;
@@ -32,7 +34,8 @@ struct quit_list {
     }
 
 private:
-    class guard {
+    // Signals must be blocked.
+    class guard : wire::detail::immovable {
     public:
         guard() noexcept {
             // [L] acquire: the list as the one before has left it. Pairs with [L'].
@@ -42,14 +45,9 @@ private:
             // [L'] release: the list. Pairs with [L].
             locked.store(false, std::memory_order_release);
         }
-        guard(const guard&) = delete;
-        guard& operator=(const guard&) = delete;
-
-    private:
-        const detail::signals_blocked blocked_;  // from before the lock is taken to after it
     };
 
-    // The signal handler.
+    // The signal handler, with all signals blocked.
     static void ask_all(int) noexcept {
         const int error = errno;
         {

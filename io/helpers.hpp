@@ -60,15 +60,13 @@ struct job : wire::detail::inbox_node, wire::detail::link {
 /// touched then.
 int run_job(job& j, deadline until) noexcept;
 
-class helpers {
+class helpers : wire::detail::immovable {
 public:
     /// At most `most` threads, each of which ends when it was idle for so long. Throws
     /// std::bad_alloc.
     helpers(wire::detail::shared_state& home, unsigned most, std::chrono::nanoseconds idle);
     /// Waits for the jobs that run and refuses the others.
     ~helpers();
-    helpers(const helpers&) = delete;
-    helpers& operator=(const helpers&) = delete;
 
     /// Queues a job. Fails with ENOMEM if there is no helper and none can be started.
     int submit(job& j) noexcept;

@@ -29,7 +29,7 @@ using detail::owned;
 constexpr std::chrono::seconds longest_end(10);
 
 // What posix_spawn() is told, and the first error of telling it.
-struct instructions {
+struct instructions : wire::detail::immovable {
     instructions() noexcept {
         note(::posix_spawn_file_actions_init(&actions));
         note(::posix_spawnattr_init(&attributes));
@@ -38,8 +38,6 @@ struct instructions {
         ::posix_spawn_file_actions_destroy(&actions);
         ::posix_spawnattr_destroy(&attributes);
     }
-    instructions(const instructions&) = delete;
-    instructions& operator=(const instructions&) = delete;
 
     void note(int outcome) noexcept {
         if (error == 0) error = outcome;

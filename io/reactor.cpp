@@ -8,12 +8,10 @@
 #include <system_error>
 
 #include <wire/diagnostics.hpp>
-#if WIRE_HAVE_VALGRIND
-#include <valgrind/valgrind.h>
-#endif
 #include "reactor_epoll.hpp"
 #include "reactor_uring.hpp"
 #include "scheduler.hpp"
+#include "valgrind.hpp"
 
 namespace wire::io {
 namespace {
@@ -31,14 +29,6 @@ backend_choice asked_for(backend_choice by_program) {
         "WIRE_REACTOR is \"" + std::string(name) + "\"; set it to auto, io_uring or epoll");
 }
 
-bool on_valgrind() noexcept {
-#if WIRE_HAVE_VALGRIND
-    return RUNNING_ON_VALGRIND != 0;
-#else
-    return false;
-#endif
-}
-
 // Why this process gets no ring. One is made to find out, and given up again.
 detail::ring_refusal refusal() noexcept {
     detail::ring trial;
@@ -48,7 +38,7 @@ detail::ring_refusal refusal() noexcept {
 detail::backend* choose_backend(backend_choice by_program) {
     const backend_choice choice = asked_for(by_program);
     if (choice == backend_choice::epoll) return new detail::reactor_epoll("epoll");
-    if (choice == backend_choice::automatic && on_valgrind())
+    if (choice == backend_choice::automatic && RUNNING_ON_VALGRIND)
         return new detail::reactor_epoll("epoll: Valgrind does not see what io_uring writes");
     const detail::ring_refusal no = refusal();
     if (!no) return new detail::reactor_uring("io_uring");

@@ -82,6 +82,10 @@ void reactor_uring::settle() noexcept {
     cancels_queued_ = false;
 }
 
+void reactor_uring::submit() noexcept {
+    if (ring_.is_open() && ring_.has_queued()) settle();
+}
+
 void reactor_uring::recall() noexcept {
     for (flight* f = flights_.next(nullptr); f; f = flights_.next(f)) cancel(tagged(f, a_flight));
     constexpr timespec patience{.tv_sec = 1, .tv_nsec = 0};

@@ -70,6 +70,7 @@ public:
     int wait_while(const std::uint32_t& word, std::uint32_t value,
                    deadline until) noexcept override;
 
+    void submit() noexcept override;
     void recall() noexcept override;
 
 private:

@@ -15,14 +15,12 @@ public:
 };
 
 // A look-up, on the heap: it may go on when nobody waits any more.
-struct lookup : detail::job {
+struct lookup : detail::job, wire::detail::immovable {
     lookup(std::string_view h, std::string_view s)
         : job(&run, this, [](job& j) { delete static_cast<lookup*>(&j); }), host(h), service(s) {}
     ~lookup() {
         if (found) ::freeaddrinfo(found);
     }
-    lookup(const lookup&) = delete;
-    lookup& operator=(const lookup&) = delete;
 
     static void run(void* self) noexcept {
         auto& l = *static_cast<lookup*>(self);

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include <wire/config.hpp>
+
 namespace wire::io::detail {
 
 /// Why there is no ring: the call, or what the kernel lacks, and the errno (0 if it lacks it).
@@ -24,12 +26,9 @@ struct completion {
 };
 
 /// Made and used by one thread.
-class ring {
+class ring : wire::detail::immovable {
 public:
-    ring() noexcept = default;
     ~ring() { close(); }
-    ring(const ring&) = delete;
-    ring& operator=(const ring&) = delete;
 
     /// Tries the flags from the best to none: SINGLE_ISSUER with DEFER_TASKRUN (Linux 6.1),
     /// COOP_TASKRUN (5.19), none (5.15). The ring is not inherited by a forked child.

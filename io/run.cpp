@@ -45,7 +45,7 @@ private:
 
 // A runtime's part in it. What is shared outlives the runtime, so that no stop is overheard that
 // somebody was told has been accepted.
-class membership {
+class membership : wire::detail::immovable {
 public:
     membership(crew& c, runtime& rt) : crew_(c), state_(rt.internals().shared()) {
         crew_.enter(state_);
@@ -57,8 +57,6 @@ public:
         if (state_.take_stop()) crew_.stop();
         state_.drop_reference();
     }
-    membership(const membership&) = delete;
-    membership& operator=(const membership&) = delete;
 
 private:
     crew& crew_;

@@ -88,6 +88,7 @@ io_progress stream::send_file(int file, std::uint64_t offset, std::size_t count,
 }
 
 result<void> stream::shutdown(direction which) noexcept {
+    fd_.submit();  // a write that has begun comes first
     const int how = which == direction::read    ? SHUT_RD
                     : which == direction::write ? SHUT_WR
                                                 : SHUT_RDWR;

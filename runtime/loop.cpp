@@ -134,6 +134,7 @@ bool scheduler::run_once(std::chrono::nanoseconds budget) {
         if (now() >= end.ns() || real_end.reached()) break;
         if (!ready_.empty()) serve();
     }
+    if (served_at_ == 0) serve();  // serve_soon()
     return !ready_.empty() || shared_->inbox.any();
 }
 

@@ -19,6 +19,7 @@
 // would starve the others (FIFO is promised), and the switch it saves costs a few nanoseconds.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -75,6 +76,12 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return live_; }
     /// Whether wires wait for their turn to run.
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
+    /// Something is put off until the next service: it comes when each wire that is ready now has
+    /// had its turn, if not before.
+    void serve_soon() noexcept {
+        turns_ = std::min(turns_, static_cast<int>(ready_.size()) + 1);
+        served_at_ = 0;
+    }
     void hold(int delta) noexcept { guards_ += delta; }
     [[nodiscard]] shared_state& shared() const noexcept { return *shared_; }
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }

@@ -117,6 +117,54 @@ TEST_CASE("io_uring: a send among others to a peer that takes no more waits for 
     });
 }
 
+TEST_CASE("io_uring: a send among others comes after one turn of each") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        auto [near, far] = used_pair();
+        int turns = 0;
+        bool sent = false;
+        auto other = spawn([&] {
+            for (; !sent && turns < 100; ++turns) yield();
+        });
+        put(near, "x");
+        sent = true;
+        CHECK(turns <= 2);
+        other.join(soon()).value();
+        CHECK(take(far) == "x");
+    });
+}
+
+TEST_CASE("io_uring: what was sent among others has left when run_once() returns") {
+    WIRE_NEEDS_IO_URING();
+    runtime rt;
+    const io::reactor reactor(rt);
+    const auto finish = [&] {
+        while (rt.size() > 0) rt.run_once(0ns);
+    };
+    stream_pair pair;
+    rt.go([&] { pair = used_pair(); });
+    finish();
+    rt.go([&] { put(pair.first, "x"); });
+    rt.go([] { let_others_run(); });
+    rt.run_once(0ns);
+    char byte = 0;
+    CHECK(::recv(pair.second.native_handle(), &byte, 1, MSG_DONTWAIT) == 1);
+    finish();
+}
+
+TEST_CASE("io_uring: a shutdown does not overtake a send") {
+    WIRE_NEEDS_IO_URING();
+    on_wires([] {
+        auto [near, far] = used_pair();
+        auto writer = spawn([&] { put(near, "x"); });
+        auto closer = spawn([&] { CHECK(near.shutdown(io::direction::write)); });
+        writer.join(soon()).value();
+        closer.join(soon()).value();
+        CHECK(take(far) == "x");
+        CHECK(take(far) == "");
+    });
+}
+
 // The buffer of a read that was given up is the wire's again when the call returns.
 TEST_CASE("io_uring: what a read that timed out would have received stays in the socket") {
     WIRE_NEEDS_IO_URING();

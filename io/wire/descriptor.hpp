@@ -49,6 +49,10 @@ public:
     /// Call from a wire.
     std::ptrdiff_t perform(operation op, deadline until) noexcept;
 
+    /// Lets the kernel begin what wires have asked for and it has not been told of yet, before
+    /// another kind of call on the descriptor.
+    void submit() noexcept;
+
 private:
     int fd_ = -1;
     std::uint32_t streak_ = 0;  // operations since the wire last gave way

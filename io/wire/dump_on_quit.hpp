@@ -17,13 +17,11 @@ namespace wire::io {
 /// the library's own do. The first of these objects installs it for the whole process and the last
 /// one restores what was there, unless somebody else has changed that. Threads that block SIGQUIT
 /// are left alone; if all do, as with io::signals, nothing is printed.
-class WIRE_API dump_on_quit {
+class WIRE_API dump_on_quit : wire::detail::immovable {
 public:
     /// Throws std::system_error naming sigaction. `rt` must outlive it. Any thread.
     explicit dump_on_quit(runtime& rt);
     ~dump_on_quit();
-    dump_on_quit(const dump_on_quit&) = delete;
-    dump_on_quit& operator=(const dump_on_quit&) = delete;
 
 private:
     friend struct quit_list;

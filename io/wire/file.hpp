@@ -70,12 +70,13 @@ public:
 
     /// Closes it. Errors: close(2), which tells of writes that failed late; it is closed all the
     /// same, unless the error is ETIMEDOUT, ECANCELED or ENOMEM. Success if it is closed already.
+    /// Wires that wait for the number get EBADF, whatever comes of it.
     result<void> close(deadline until = never) noexcept;
 
     [[nodiscard]] bool is_open() const noexcept { return fd_.number() >= 0; }
     /// The number, which stays owned here; -1 when closed.
     [[nodiscard]] int native_handle() const noexcept { return fd_.number(); }
-    /// Gives the number away.
+    /// Gives the number away; wires that wait for it get EBADF.
     [[nodiscard]] int release() noexcept { return fd_.release(); }
 
 private:

@@ -51,7 +51,7 @@ struct syslog_options {
 ///
 /// A line is one call: a newline in its text is written as a blank. One that does not fit into half
 /// of the buffer is cut, and ends with "[cut: line of N bytes]". In steady state nothing allocates.
-class WIRE_API log {
+class WIRE_API log : wire::detail::immovable {
 public:
     /// Lines go to `fd`, which stays its owner's, such as STDOUT_FILENO, and look like this, in
     /// local time: "2026-02-28 17:03:59.000123456 <INFO> 3 connections". If several write there,
@@ -64,8 +64,6 @@ public:
     /// Waits, shielded, until all lines are written; outside a wire it asserts that they are. No
     /// wire may be in a call.
     ~log();
-    log(const log&) = delete;
-    log& operator=(const log&) = delete;
 
     /// Logs a line, formatted as by printf (3); "%m" is errno's text, and errno stays as it is. If
     /// the level is too low, that is some instructions. Suspends if the buffer is full. A wire

@@ -31,7 +31,7 @@ struct reactor_options {
 
 /// Where a runtime sleeps while its wires wait for descriptors. Make it after the runtime, on the
 /// same thread, and destroy it before. wire::run does both.
-class WIRE_API reactor {
+class WIRE_API reactor : wire::detail::immovable {
 public:
     /// Attaches to `rt`. Its kernel objects are made by the first run(), which throws
     /// std::system_error if that fails. On the runtime's own thread, not in run().
@@ -46,8 +46,6 @@ public:
     /// I/O of wires that other threads send between this and ~runtime fails with ECANCELED where it
     /// would have to wait, also behind a shield.
     ~reactor();
-    reactor(const reactor&) = delete;
-    reactor& operator=(const reactor&) = delete;
 
     /// What it runs on, and why if that was not the first choice: "io_uring", "epoll", or
     /// "epoll: io_uring_setup: EPERM".

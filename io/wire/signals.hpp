@@ -16,7 +16,7 @@ namespace wire::io {
 /// before other threads, in main() or in the first wire; a thread that has them unblocked may take
 /// them, with their usual effect. A signal belongs to one such object, and that to the runtime
 /// whose wire waits first.
-class WIRE_API signals {
+class WIRE_API signals : wire::detail::immovable {
 public:
     /// Throws std::system_error naming signalfd. SIGKILL and SIGSTOP never come; asserts that the
     /// numbers are signals.
@@ -25,8 +25,6 @@ public:
     /// it where it was made. In threads that were started meanwhile they stay blocked. Signals that
     /// nobody has waited for have their usual effect then. Wires that wait get EBADF.
     ~signals();
-    signals(const signals&) = delete;
-    signals& operator=(const signals&) = delete;
 
     /// Waits for one of the signals and returns its number. One that came before is not lost;
     /// several of one kind may be one. Fails with ETIMEDOUT, ECANCELED or EBADF (destroyed). Call

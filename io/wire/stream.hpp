@@ -58,7 +58,9 @@ public:
                               deadline until = never) noexcept;
 
     /// Sends at least one byte of `data`, if there is one. Returns how many the system took; the
-    /// peer need not have them. Errors: send(2), among them EPIPE or ECONNRESET if it is gone.
+    /// peer need not have them. Writes of several wires are made in the order of the calls, each
+    /// when the one before has returned. Errors: send(2), among them EPIPE or ECONNRESET if it is
+    /// gone.
     result<std::size_t> write(std::span<const std::byte> data, deadline until = never) noexcept;
     /// The same from several buffers, in order; at most 1,024.
     result<std::size_t> write(std::span<const iovec> buffers, deadline until = never) noexcept;

@@ -30,8 +30,9 @@ struct fd_waiter : wire::detail::waiter {
 /// direction; all that wait for a direction are woken.
 ///
 /// Fails with ETIMEDOUT, with ECANCELED, with EBADF if the number is not open, or as epoll_ctl(2).
-/// If the owner closes the number during the wait, only the deadline ends it. Call from a wire of a
-/// runtime with a reactor.
+/// A descriptor of this library that is closed or given away on this thread during the wait ends it
+/// with EBADF; of any other that is closed only the deadline does. Call from a wire of a runtime
+/// with a reactor.
 WIRE_API result<void> wait_readable(int fd, deadline until = never) noexcept;
 
 /// The same for writing: there is room, or an error to fetch.
