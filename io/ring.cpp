@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "sanitizers.hpp"
 #include "sys.hpp"
 
 namespace wire::io::detail {
@@ -12,6 +13,9 @@ namespace {
 constexpr unsigned submissions = 256;
 constexpr unsigned completions = 4096;
 constexpr unsigned few = 32;  // where locked memory is scarce
+
+// A ring may be mapped where another thread's has been, by system calls that no sanitizer sees.
+char mappings;
 
 // liburing returns errors negative, and leaves errno alone.
 template <class Fn>
@@ -48,6 +52,7 @@ ring_refusal ring::open() noexcept {
     }
     if (error) return {"io_uring_setup", error};
     open_ = true;
+    wire::detail::borrow(&mappings);
     if (const char* const lacking = missing()) {
         close();
         return {lacking, 0};
@@ -76,7 +81,10 @@ const char* ring::missing() noexcept {
 }
 
 void ring::close() noexcept {
-    if (open_) ::io_uring_queue_exit(&ring_);
+    if (open_) {
+        wire::detail::lend(&mappings);
+        ::io_uring_queue_exit(&ring_);
+    }
     open_ = false;
 }
 

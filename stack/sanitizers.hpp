@@ -46,4 +46,17 @@ inline void forget_frames([[maybe_unused]] std::byte* lowest,
 #endif
 }
 
+/// Memory goes from one thread to another through the kernel, which ThreadSanitizer does not see:
+/// what came before lend() on the one came before borrow() on the other. `way` names the way.
+inline void lend([[maybe_unused]] void* way) noexcept {
+#if WIRE_TSAN
+    __tsan_release(way);
+#endif
+}
+inline void borrow([[maybe_unused]] void* way) noexcept {
+#if WIRE_TSAN
+    __tsan_acquire(way);
+#endif
+}
+
 }  // namespace wire::detail

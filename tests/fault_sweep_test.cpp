@@ -19,6 +19,7 @@
 #include <wire/splice.hpp>
 #include <wire/wait_fd.hpp>
 
+#include "sanitizers.hpp"
 #include "support/backend.hpp"
 #include "support/dies.hpp"
 #include "support/environment.hpp"
@@ -246,9 +247,13 @@ struct sweep_result {
     int runs = 0, passed = 0, failed_openly = 0;
 };
 
-// Valgrind takes a second for each.
+// Valgrind takes a second for each, ThreadSanitizer a sixth.
 int stride() {
+#if WIRE_TSAN
+    return 5;
+#else
     return under_valgrind() ? 5 : 1;
+#endif
 }
 
 sweep_result sweep(fault_plan& plan) {
