@@ -3,33 +3,12 @@
 //
 //     state_threads PORT
 #define _GNU_SOURCE
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <st.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
+
+#include "listen.h"
 
 enum { stack_size = 64 * 1024 };
-
-static void require(int ok, const char* what) {
-    if (ok) return;
-    perror(what);
-    exit(1);
-}
-
-static int listen_on(int port) {
-    const int one = 1;
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    require(fd >= 0, "socket");
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    require(bind(fd, (struct sockaddr*)&at, sizeof at) == 0, "bind");
-    require(listen(fd, 4096) == 0, "listen");
-    return fd;
-}
 
 static void* echo(void* connection) {
     st_netfd_t const peer = connection;
@@ -42,7 +21,6 @@ static void* echo(void* connection) {
 }
 
 int main(int argc, char** argv) {
-    const int one = 1;
     require(argc > 1, "usage: state_threads PORT");
     signal(SIGPIPE, SIG_IGN);
     require(st_set_eventsys(ST_EVENTSYS_ALT) == 0 && st_init() == 0, "st_init");
@@ -50,7 +28,7 @@ int main(int argc, char** argv) {
     for (;;) {
         st_netfd_t const peer = st_accept(door, NULL, NULL, ST_UTIME_NO_TIMEOUT);
         if (!peer) continue;
-        setsockopt(st_netfd_fileno(peer), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        set_no_delay(st_netfd_fileno(peer));
         require(st_thread_create(echo, peer, 0, stack_size) != NULL, "st_thread_create");
     }
 }
