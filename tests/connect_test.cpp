@@ -24,8 +24,8 @@ TEST_CASE("connect: a connection is made, over IPv4, IPv6 and Unix") {
             put(near, "x");
             CHECK(take(far) == "x");
         }
-        auto door = io::listen_unix("@wire-connect-test").value();
-        auto near = io::connect_unix("@wire-connect-test", soon()).value();
+        auto door = io::listen_unix(own_address("connect")).value();
+        auto near = io::connect_unix(own_address("connect"), soon()).value();
         auto far = door.accept(soon()).value();
         put(far, "y");
         CHECK(take(near) == "y");
@@ -58,21 +58,16 @@ TEST_CASE("connect: a full queue and a deadline: ETIMEDOUT, never a false succes
     });
 }
 
-// The same test may run on the other backend at the same time.
-std::string queue_name() {
-    return "@wire-full-queue-" + std::to_string(::getpid());
-}
-
 TEST_CASE("connect: a full queue of a Unix socket and a deadline: ETIMEDOUT, too") {
     on_wires([] {
-        const full_listener full(io::address::local(queue_name()).value());
+        const full_listener full(io::address::local(own_address("full-queue")).value());
         CHECK(io::connect(full.where(), within(50ms)).code() == ETIMEDOUT);
     });
 }
 
 TEST_CASE("connect: a full queue of a Unix socket is waited out") {
     on_wires([] {
-        const full_listener full(io::address::local(queue_name()).value());
+        const full_listener full(io::address::local(own_address("full-queue")).value());
         auto near = spawn([&] { return io::connect(full.where(), soon()).code(); });
         let_others_run();
         CHECK_FALSE(near.finished());
@@ -93,8 +88,8 @@ TEST_CASE("connect: cancellation ends it and closes the socket") {
 
 TEST_CASE("connect: a deadline that has passed still allows what succeeds at once") {
     on_wires([] {
-        auto door = io::listen_unix("@wire-passed-deadline").value();
-        CHECK(io::connect_unix("@wire-passed-deadline", within(-1s)).code() == 0);
+        auto door = io::listen_unix(own_address("passed-deadline")).value();
+        CHECK(io::connect_unix(own_address("passed-deadline"), within(-1s)).code() == 0);
     });
 }
 

@@ -196,7 +196,7 @@ bool move_bytes() {
 
 void session() {
     auto tcp = io::listen_tcp("127.0.0.1", 0);
-    auto local = io::listen_unix("@wire-fault-sweep-" + std::to_string(::getpid()));
+    auto local = io::listen_unix(own_address("fault-sweep"));
     if (!ok("listen_tcp", tcp.error()) || !ok("listen_unix", local.error())) return;
     const auto tcp_at = tcp->local_address();
     const auto local_at = local->local_address();

@@ -119,11 +119,12 @@ TEST_CASE("hostile: closed while a crowd waits, the number serves the next descr
 TEST_CASE("hostile: a hundred connects to a listener that never accepts can be cancelled") {
     on_wires([] {
         // A queue of one, which two fill; all others have to wait.
-        auto door = io::listen_unix("@wire-hostile-full", {.backlog = 0}).value();
-        auto first = io::connect_unix("@wire-hostile-full", soon());
+        const std::string name = own_address("hostile-full");
+        auto door = io::listen_unix(name, {.backlog = 0}).value();
+        auto first = io::connect_unix(name, soon());
         std::vector<handle<int>> clients;
         for (int i = 0; i < crowd; ++i)
-            clients.push_back(spawn([] { return io::connect_unix("@wire-hostile-full").code(); }));
+            clients.push_back(spawn([&] { return io::connect_unix(name).code(); }));
         let_others_run();
         for (auto& c : clients) c.cancel();
         for (auto& c : clients) CHECK(error_name(c.join(soon()).value()) == "!ECANCELED");

@@ -183,7 +183,7 @@ TEST_CASE("races: 5,000 writes against a cancel: what has left is told to the by
 TEST_CASE("races: 10,000 accepts against a cancel: no connection is lost, no descriptor leaks") {
     on_wires([] {
         const looker kernel;
-        auto door = io::listen_unix("@wire-races-" + std::to_string(::getpid())).value();
+        auto door = io::listen_unix(own_address("races")).value();
         const auto at = door.local_address().value();
         const int before = open_descriptors();
         score all;

@@ -192,9 +192,9 @@ pollable udp_kind() {
 }
 
 pollable listening_kind() {
-    const int fd = io::listen_unix("@wire-pollable-" + std::to_string(::getpid()))->release();
+    const int fd = io::listen_unix(own_address("pollable"))->release();
     const auto knock = [] {
-        CHECK(io::connect_unix("@wire-pollable-" + std::to_string(::getpid()), soon()));
+        CHECK(io::connect_unix(own_address("pollable"), soon()));
     };
     const auto open = [=] {
         const int peer = ::accept(fd, nullptr, nullptr);

@@ -138,6 +138,12 @@ inline std::string long_text(std::size_t size) {
     return text;
 }
 
+/// An abstract Unix address that no other process has: the same test may run on the other backend
+/// at the same time.
+inline std::string own_address(std::string_view what) {
+    return "@wire-" + std::string(what) + '-' + std::to_string(::getpid());
+}
+
 /// Lets the runtime sleep and serve its poller, while the caller waits for nothing.
 inline void let_others_run() {
     CHECK(sleep(shortly()));
