@@ -33,8 +33,12 @@ int park_in(list<waiter>& queue, const char* what, deadline until) noexcept {
 
 bool wake(waiter& w) noexcept {
     if (!w.who) [[unlikely]]
-        return w.proxy->deliver();
+        return w.target->deliver(w);
     return wake(*w.who);
+}
+
+bool still_waits(const waiter& w) noexcept {
+    return w.who ? w.who->state == fiber_state::waiting : w.target->undecided();
 }
 
 bool shield_park(waiter& w, const char* what) noexcept {
@@ -46,10 +50,13 @@ bool shield_park(waiter& w, const char* what) noexcept {
     return true;
 }
 
+fiber* about_to_block() noexcept {
+    fiber& self = *on_wire("this call may block: call it from a wire").running();
+    return self.scope->cancelled ? nullptr : &self;
+}
+
 int check_cancelled() noexcept {
-    return on_wire("this call may block: call it from a wire").running()->scope->cancelled
-               ? ECANCELED
-               : 0;
+    return about_to_block() ? 0 : ECANCELED;
 }
 
 wire_ref ref_of(fiber& f) noexcept {

@@ -4,6 +4,7 @@
 #include <wire/address.hpp>
 #include <wire/barrier.hpp>
 #include <wire/cancel.hpp>
+#include <wire/channel.hpp>
 #include <wire/condition_variable.hpp>
 #include <wire/datagram.hpp>
 #include <wire/deadline.hpp>
@@ -26,6 +27,7 @@
 #include <wire/run.hpp>
 #include <wire/runtime.hpp>
 #include <wire/scope.hpp>
+#include <wire/select.hpp>
 #include <wire/semaphore.hpp>
 #include <wire/shared_mutex.hpp>
 #include <wire/signals.hpp>

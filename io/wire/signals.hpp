@@ -8,6 +8,10 @@
 #include <wire/descriptor.hpp>
 #include <wire/wait_fd.hpp>
 
+namespace wire::detail {
+class signal_branch;
+}
+
 namespace wire::io {
 
 /// A set of signals that wires wait for, instead of handlers.
@@ -35,6 +39,7 @@ public:
 
 private:
     friend class signal_wait;
+    friend class wire::detail::signal_branch;
     sigset_t blocked_;  // those that were not blocked before
     detail::descriptor fd_;
 };

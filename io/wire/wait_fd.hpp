@@ -13,7 +13,7 @@ class backend;
 /// The place of a wire, or of a wait, in the queue of one direction of a descriptor.
 struct fd_waiter : wire::detail::waiter {
     fd_waiter() noexcept = default;
-    explicit fd_waiter(wire::detail::queued_wait& w) noexcept : waiter(w) {}
+    explicit fd_waiter(wire::detail::wake_target& t) noexcept : waiter(t) {}
     int error = 0;                   // EBADF: closed meanwhile; it must not be touched
     std::size_t* counted = nullptr;  // what counts a wait in a queue
     void* request = nullptr;         // what the kernel has been asked for it

@@ -4,6 +4,9 @@
 #include <wire/wait.hpp>
 
 namespace wire {
+namespace detail {
+class event_branch;
+}
 
 /// Something that happens once for everybody who waits for it, until it is reset. For the wires of
 /// one runtime; nothing here allocates. In libwire this was a wait with several waiters.
@@ -23,6 +26,7 @@ public:
 
 private:
     friend class event_wait;
+    friend class detail::event_branch;
     detail::list<detail::waiter> waiting_;
     bool set_ = false;
 };

@@ -8,6 +8,7 @@
 namespace wire {
 
 namespace detail {
+class acquire_branch;
 struct bounded_pool;
 }
 
@@ -37,6 +38,7 @@ public:
 
 private:
     friend class semaphore_wait;
+    friend class detail::acquire_branch;
     friend struct detail::bounded_pool;
     int acquire_for(const char* what, deadline until) noexcept;
     // Invariant: if a permit is free, nobody waits.

@@ -112,9 +112,9 @@ private:
 namespace detail {
 
 /// A wait with a place in the queue of what it stands for: a waiter that is made from it.
-struct WIRE_API queued_wait : wait {
-    /// The waiter is woken. As detail::wake().
-    bool deliver() noexcept { return given = trigger(); }
+struct WIRE_API queued_wait : wait, wake_target {
+    bool deliver(waiter&) noexcept final { return given = trigger(); }
+    [[nodiscard]] bool undecided() const noexcept final { return !triggered() && !stopped(); }
 
     bool given = false;  // triggered by whoever had something for it
 };

@@ -13,22 +13,33 @@
 namespace wire::detail {
 
 struct fiber;
-struct queued_wait;
+struct waiter;
 
 /// The wire that runs on this thread; asserts that there is one.
 WIRE_API fiber& running_fiber(const char* sentence) noexcept;
 
-/// The place of the running wire, or of a wait, in the queue of an object. Leaves the queue when it
-/// goes out of scope.
+/// Who has a place in a queue that is not simply a parked wire: a wait, a branch of a select.
+struct WIRE_API wake_target {
+    /// `w`, one of its places, is woken. As wake().
+    virtual bool deliver(waiter& w) noexcept = 0;
+    /// Whether wake() would act. As still_waits().
+    [[nodiscard]] virtual bool undecided() const noexcept = 0;
+
+protected:
+    ~wake_target() = default;
+};
+
+/// The place of the running wire, or of a target, in the queue of an object. Leaves the queue when
+/// it goes out of scope.
 struct waiter : link {
     waiter() noexcept : waiter(running_fiber("only a wire can wait here: call this from a wire")) {}
     explicit waiter(fiber& running) noexcept : who(&running) {}
-    explicit waiter(queued_wait& w) noexcept : who(nullptr), proxy(&w) {}
+    explicit waiter(wake_target& t) noexcept : who(nullptr), target(&t) {}
     ~waiter() {
         if (linked()) unlink();
     }
     fiber* const who;
-    queued_wait* proxy = nullptr;  // if `who` is nullptr
+    wake_target* const target = nullptr;  // if `who` is nullptr
 };
 
 /// Suspends the running wire until wake(), `until` or cancellation. `what` says in reports what it
@@ -41,10 +52,13 @@ WIRE_API int park(const char* what, deadline until) noexcept;
 /// The same in a queue of plain waiters, which it has left on return.
 WIRE_API int park_in(list<waiter>& queue, const char* what, deadline until) noexcept;
 
-/// Ends the park of `w`'s wire and makes it ready, or triggers `w`'s wait. Returns false if that
-/// park is over, or that wait is triggered or stopped: then nothing may be handed to it. Never runs
-/// the wire. Must be called on the wire's own thread.
+/// Ends the park of `w`'s wire and makes it ready, or tells `w`'s target. Returns false if that
+/// park is over, or that target has no use for it: then nothing may be handed to it. Never runs the
+/// wire. Must be called on the wire's own thread.
 WIRE_API bool wake(waiter& w) noexcept;
+
+/// Whether wake() would act: its park, or what its target waits for, is not over.
+WIRE_API bool still_waits(const waiter& w) noexcept;
 
 /// From now on only wake() ends the park of `w`'s wire, which waits for `what`: it has been given
 /// something that it does not hold yet. Returns false if that park is over. Never for a wait.
@@ -68,6 +82,10 @@ void wake_all(list<Waiter>& queue) noexcept {
     while (wake_first(queue)) {
     }
 }
+
+/// The running wire, which is about to make a call that may block; nullptr if its innermost scope
+/// is cancelled. Asserts that a wire runs.
+WIRE_API fiber* about_to_block() noexcept;
 
 /// ECANCELED if the running wire's innermost scope is cancelled, else 0. Each call that may block
 /// asks on entry, also when it could do without blocking.

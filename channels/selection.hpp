@@ -1,0 +1,40 @@
+// A select in progress; see select.cpp.
+#pragma once
+
+#include <wire/select.hpp>
+
+namespace wire::detail {
+
+class selection : immovable {
+public:
+    explicit selection(branch_list all) noexcept : all_(all) {}
+
+    result<std::size_t> run();
+
+    // For its branches.
+
+    /// A place of `b` is woken. As wake().
+    bool choose(branch& b) noexcept;
+    [[nodiscard]] bool undecided() const noexcept { return still_waits(*sleeper_); }
+    /// `b` happens at `until`.
+    void expire_at(deadline until, branch& b) noexcept;
+    /// `b` happens if nothing else is ready.
+    void fall_back_on(branch& b) noexcept { fallback_ = &b; }
+
+private:
+    branch* try_one() noexcept;
+    bool arm() noexcept;
+    void disarm() noexcept;
+    branch* sleep(fiber& self, int& error) noexcept;
+    [[nodiscard]] std::size_t place_of(const branch& b) const noexcept;
+
+    const branch_list all_;
+    waiter* sleeper_ = nullptr;
+    branch* chosen_ = nullptr;
+    branch* fallback_ = nullptr;
+    branch* expiring_ = nullptr;
+    deadline until_;
+    std::size_t armed_ = 0;  // so many from the first
+};
+
+}  // namespace wire::detail

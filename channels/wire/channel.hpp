@@ -1,0 +1,341 @@
+// Values from wire to wire. (Hoare's channels, as in Go; libwire's wire_channel, by its idea.)
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+#include <memory>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <wire/detail/park.hpp>
+#include <wire/result.hpp>
+#include <wire/wait.hpp>
+
+namespace wire {
+namespace detail {
+
+template <class T>
+class recv_branch;
+template <class T>
+class send_branch;
+
+/// The place of a sender or a receiver in the queue of a channel.
+struct channel_waiter : waiter {
+    channel_waiter(fiber& self, void* at) noexcept : waiter(self), value(at) {}
+    channel_waiter(wake_target& t, void* at) noexcept : waiter(t), value(at) {}
+
+    void* const value;  // the sender's, or room for one; nullptr: a recv_wait, which is promised one
+    bool done = false;  // it has gone over, or is promised
+};
+
+/// Room for a value that comes later.
+template <class T>
+union room {
+    room() noexcept {}
+    ~room() {}
+    /// Makes the value, which must be there, the caller's.
+    T take() noexcept {
+        T v(std::move(value));
+        std::destroy_at(&value);
+        return v;
+    }
+    T value;
+};
+
+/// What channels of all types have in common.
+///
+/// A value that is promised to a recv_wait stays in the channel, at the front, until it is taken:
+/// nobody else gets the last `promised_` values.
+///
+/// Invariants, of those whose park is not over
+///   1. A receiver waits only while no value is there that is not promised.
+///   2. A sender waits only while the buffer is full.
+///   3. After close() no sender waits, and a receiver only while a promised value is there.
+class WIRE_API channel_base : immovable {
+public:
+    /// From now on send() fails with EPIPE; so does recv() when what is in the buffer has been
+    /// taken. Wires that wait are woken; the senders among them keep their values. Again has no
+    /// effect. Never suspends. On the runtime's own thread.
+    void close() noexcept;
+    [[nodiscard]] bool closed() const noexcept { return closed_; }
+    /// The values in the buffer; those of senders that wait do not count.
+    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+    /// The most that the buffer holds; 0 for a rendezvous.
+    [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+protected:
+    explicit channel_base(std::size_t capacity) noexcept : capacity_(capacity) {}
+    ~channel_base();
+
+    /// Wakes the receiver that has waited longest, for a value. `promises` says whether it may be
+    /// one that is promised it.
+    channel_waiter* next_receiver(bool promises) noexcept {
+        return receivers_.empty() ? nullptr : search_receiver(promises);
+    }
+    /// A value of a sender that waits is promised to whoever waits for promises.
+    void promise_one() noexcept;
+    /// Whether there is a value that recv() may take.
+    [[nodiscard]] bool has_value() const noexcept;
+    /// Whether a send() would not wait.
+    [[nodiscard]] bool has_taker() const noexcept;
+    /// What a receive fails with for which there is no value.
+    [[nodiscard]] int why_none() const noexcept { return closed_ && count_ == 0 ? EPIPE : EAGAIN; }
+
+    list<channel_waiter> receivers_;
+    list<channel_waiter> senders_;
+    std::size_t head_ = 0;  // of the buffer
+    std::size_t count_ = 0;
+    std::size_t capacity_;
+    std::size_t promised_ = 0;
+    bool closed_ = false;
+
+private:
+    channel_waiter* search_receiver(bool promises) noexcept;
+};
+
+}  // namespace detail
+
+/// Carries values between wires of one runtime: as a rendezvous, where send() returns when a
+/// receiver has the value, or through a buffer.
+///
+/// Senders and receivers are served in the order in which they came. A value goes straight to the
+/// wire that has waited longest: nobody who comes later gets it instead. What is woken runs later,
+/// in its turn: a send() to a receiver that waits does not suspend.
+///
+/// T is moved, never copied but by send(const T&), and its move constructor must not throw. Send
+/// pointers for references, and pointers to channels for answers. Nothing allocates but the
+/// constructor with a capacity.
+///
+/// Not for several threads. For one runtime's wires only; on its own thread.
+template <class T>
+class channel : public detail::channel_base {
+    static_assert(std::is_object_v<T>, "a channel carries objects: send pointers for references");
+    static_assert(std::is_nothrow_move_constructible_v<T>,
+                  "T's move constructor must be noexcept: when a value moves, the other side has "
+                  "been woken for it already. Send a std::unique_ptr<T>");
+
+public:
+    /// Room for `capacity` values, allocated here (std::bad_alloc); 0 for a rendezvous.
+    explicit channel(std::size_t capacity = 0)
+        : channel_base(capacity),
+          slots_(capacity ? std::allocator<T>().allocate(capacity) : nullptr),
+          owned_(true) {}
+    /// As many values as fit, aligned, into `storage`, which stays the caller's and must outlive the
+    /// channel. Asserts that one fits.
+    explicit channel(std::span<std::byte> storage) noexcept : channel_base(0) {
+        void* at = storage.data();
+        std::size_t space = storage.size();
+        if (std::align(alignof(T), sizeof(T), at, space)) capacity_ = space / sizeof(T);
+        WIRE_ASSERT(capacity_ > 0, "the storage of a channel has no room for one value");
+        slots_ = static_cast<T*>(at);
+    }
+    /// Closes it, and destroys what is in the buffer: wires that wait get EPIPE. Asserts that no
+    /// recv_wait refers to a value here.
+    ~channel() {
+        close();
+        while (count_ > 0) std::destroy_at(&pop_slot());
+        if (owned_ && capacity_) std::allocator<T>().deallocate(slots_, capacity_);
+    }
+
+    /// Sends a value: to the receiver that has waited longest, else into the buffer; if that is
+    /// full, waits until it is taken.
+    ///
+    /// Fails with EPIPE (closed, before or meanwhile), ETIMEDOUT or ECANCELED, and has not moved
+    /// from `value` then. Call from a wire.
+    result<void> send(T&& value, deadline until = never) noexcept {
+        detail::fiber* const self = detail::about_to_block();
+        if (!self) return failure{ECANCELED};
+        const int error = offer(value, true);
+        return to_result(error == EAGAIN ? wait_to_send(*self, value, until) : error);
+    }
+    /// The same with a copy, which is made first and may throw.
+    result<void> send(const T& value, deadline until = never)
+        requires std::is_copy_constructible_v<T>
+    {
+        return send(T(value), until);
+    }
+    /// Sends if that does not have to wait: fails with EAGAIN otherwise, or with EPIPE, and has not
+    /// moved from `value` then. Never suspends.
+    result<void> try_send(T&& value) noexcept { return to_result(offer(value, false)); }
+    result<void> try_send(const T& value)
+        requires std::is_copy_constructible_v<T>
+    {
+        return try_send(T(value));
+    }
+
+    /// Receives the oldest value: of the buffer, or of the sender that has waited longest; waits for
+    /// one.
+    ///
+    /// Fails with EPIPE (closed, and the buffer is empty), ETIMEDOUT or ECANCELED. Call from a wire.
+    result<T> recv(deadline until = never) noexcept {
+        detail::fiber* const self = detail::about_to_block();
+        if (!self) return failure{ECANCELED};
+        result<T> got = try_recv();
+        return got.code() == EAGAIN ? wait_to_receive(*self, until) : std::move(got);
+    }
+    /// Receives what is there: fails with EAGAIN otherwise, or with EPIPE. Never suspends.
+    result<T> try_recv() noexcept {
+        if (promised_ > 0 && !has_value()) [[unlikely]]
+            return failure{why_none()};
+        return pull();
+    }
+
+    /// Receives with every step: an input iterator. Its end is any error of recv().
+    class iterator {
+    public:
+        using value_type = T;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        explicit iterator(channel& from) : from_(&from), got_(from.recv()) {}
+        T& operator*() const noexcept { return *got_; }
+        T* operator->() const noexcept { return &*got_; }
+        iterator& operator++() {
+            got_ = from_->recv();
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& at, std::default_sentinel_t) noexcept {
+            return !at.got_;
+        }
+
+    private:
+        channel* from_;
+        mutable result<T> got_;
+    };
+    /// For `for (T& value : channel)`, which ends when recv() fails: the channel is closed and
+    /// empty, or the wire's scope is cancelled.
+    iterator begin() { return iterator(*this); }
+    [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+
+private:
+    template <class>
+    friend class recv_wait;
+    template <class>
+    friend class detail::recv_branch;
+    template <class>
+    friend class detail::send_branch;
+
+    // Gives `value` away. EAGAIN: there is no place for it; then it is promised to somebody if the
+    // sender will wait.
+    int offer(T& value, bool will_wait) noexcept {
+        if (closed_) return EPIPE;
+        if (detail::channel_waiter* const r = next_receiver(will_wait || count_ < capacity_)) {
+            if (r->value) {
+                std::construct_at(static_cast<T*>(r->value), std::move(value));
+                return 0;
+            }
+            ++promised_;
+        }
+        if (count_ == capacity_) return EAGAIN;
+        push(value);
+        return 0;
+    }
+
+    // Takes the oldest value, promised or not.
+    result<T> pull() noexcept {
+        if (count_ > 0) return pull_buffered();
+        detail::channel_waiter* const s = detail::wake_first(senders_);
+        if (!s) return failure{why_none()};
+        s->done = true;
+        return std::move(*static_cast<T*>(s->value));
+    }
+    T pull_buffered() noexcept {
+        T& oldest = pop_slot();
+        T value(std::move(oldest));
+        std::destroy_at(&oldest);
+        if (detail::channel_waiter* const s = detail::wake_first(senders_)) {
+            s->done = true;
+            push(*static_cast<T*>(s->value));
+        }
+        return value;
+    }
+
+    int wait_to_send(detail::fiber& self, T& value, deadline until) noexcept {
+        detail::channel_waiter me(self, &value);
+        senders_.push_back(me);
+        const int error = detail::park("send to a channel", until);
+        return me.done ? 0 : error ? error : EPIPE;
+    }
+    result<T> wait_to_receive(detail::fiber& self, deadline until) noexcept {
+        detail::room<T> here;
+        detail::channel_waiter me(self, &here.value);
+        receivers_.push_back(me);
+        const int error = detail::park("receive from a channel", until);
+        if (!me.done) return failure{error ? error : EPIPE};
+        return here.take();
+    }
+
+    // Somebody has taken what was promised, or given it up.
+    void settle_promise() noexcept {
+        --promised_;
+        while (!receivers_.empty() && has_value()) {
+            detail::channel_waiter* const r = next_receiver(true);
+            if (!r) break;
+            if (r->value)
+                std::construct_at(static_cast<T*>(r->value), *pull());
+            else
+                ++promised_;
+        }
+        if (closed_ && count_ == 0) detail::wake_all(receivers_);
+    }
+
+    void push(T& value) noexcept {
+        std::size_t at = head_ + count_++;
+        if (at >= capacity_) at -= capacity_;
+        std::construct_at(slots_ + at, std::move(value));
+    }
+    T& pop_slot() noexcept {
+        T& oldest = slots_[head_];
+        if (++head_ == capacity_) head_ = 0;
+        --count_;
+        return oldest;
+    }
+
+    T* slots_;
+    bool owned_ = false;
+};
+
+/// Waits for a value of a channel, in a list with others. It is triggered when a value is promised
+/// to it, which nobody else gets then, or when the channel is closed. Whoever wants the value calls
+/// take(), and reset() for the next; reset(), stop() and the destructor leave a value that was not
+/// taken to others. A sender that waits goes on when its value is taken. Must be gone before the
+/// channel is.
+template <class T>
+class recv_wait : public detail::queued_wait {
+public:
+    explicit recv_wait(channel<T>& from) noexcept : from_(from) { attach(); }
+    ~recv_wait() override { recv_wait::leave(); }
+
+    /// Takes the value. Fails with EPIPE if the channel is closed and empty; with EAGAIN if there is
+    /// none: not triggered, triggered by wake() alone, taken already, or its sender has given up
+    /// meanwhile. Never suspends.
+    result<T> take() noexcept {
+        if (!here_.done) return failure{from_.why_none()};
+        here_.done = false;
+        result<T> value = from_.pull();
+        from_.settle_promise();
+        return value;
+    }
+
+private:
+    bool enter() noexcept override {
+        here_.done = from_.has_value();
+        if (here_.done)
+            ++from_.promised_;
+        else if (!from_.closed_)
+            from_.receivers_.push_back(here_);
+        return here_.done || from_.closed_;
+    }
+    void leave() noexcept override {
+        if (here_.linked()) here_.unlink();
+        if (std::exchange(here_.done, false)) from_.settle_promise();
+    }
+
+    channel<T>& from_;
+    detail::channel_waiter here_{*this, nullptr};
+};
+
+}  // namespace wire
