@@ -46,8 +46,8 @@ union room {
 
 /// What channels of all types have in common.
 ///
-/// A value that is promised to a recv_wait stays in the channel, at the front, until it is taken:
-/// nobody else gets the last `promised_` values.
+/// A value that is promised to a recv_wait stays in the channel until that takes one: others leave
+/// `promised_` values there.
 ///
 /// Invariants, of those whose park is not over
 ///   1. A receiver waits only while no value is there that is not promised.
@@ -299,10 +299,10 @@ private:
 };
 
 /// Waits for a value of a channel, in a list with others. It is triggered when a value is promised
-/// to it, which nobody else gets then, or when the channel is closed. Whoever wants the value calls
-/// take(), and reset() for the next; reset(), stop() and the destructor leave a value that was not
-/// taken to others. A sender that waits goes on when its value is taken. Must be gone before the
-/// channel is.
+/// to it, or when the channel is closed. Then it calls take(), which receives the oldest value that
+/// is there, and reset() for the next. Others may receive meanwhile, but the last value is left for
+/// it. reset(), stop() and the destructor give up a promise that was not used. A sender that waits
+/// goes on when its value is taken. Must be gone before the channel is.
 template <class T>
 class recv_wait : public detail::queued_wait {
 public:

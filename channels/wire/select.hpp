@@ -98,6 +98,8 @@ WIRE_API result<std::size_t> select(branch_list all);
 ///                  wire::on_deadline(wire::within(5s), [&] { … }));
 ///
 /// The handler runs on the calling wire when the select is over: it may block, select, and throw.
+/// A wire that selects again and again without having to wait yields every 64th time.
+///
 /// Fails with ECANCELED, or with EINVAL if there is no branch; then no handler is called. Call from
 /// a wire; descriptors, signals and children need a runtime with a reactor. Allocates nothing.
 inline result<std::size_t> select(std::span<branch* const> all) {

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -34,33 +33,11 @@
 #include <wire/wait_group.hpp>
 #include <wire/wire_pool.hpp>
 #include <wire/wires.hpp>
+#include "blocking_channels.hpp"
 #include "io.hpp"
+#include "subject.hpp"
 
 namespace wire::test {
-
-// Something to block on, with its state.
-struct subject {
-    std::function<int(deadline)> block;  // returns 0 if it has received, and then has taken it
-    std::function<void()> deliver;       // lets one block() succeed, now or later
-    std::function<bool()> left;          // takes back what was delivered and not received
-};
-
-// Lets other wires run, in whatever order they do, until this one waits or has ended.
-inline void let_settle(const wire_ref& w) {
-    const auto runs = [&] {
-        for (const wire_info& info : wires())
-            if (info.id == w.id())
-                return info.state != wire_state::waiting && info.state != wire_state::finished;
-        return false;
-    };
-    while (runs()) yield();
-}
-
-struct blocking_call {
-    const char* name;
-    std::function<subject()> make;
-    bool wakes = true;  // deliver() wakes; otherwise the kernel does, at the next look
-};
 
 inline subject of_suspend() {
     struct state {
@@ -747,6 +724,19 @@ inline const std::vector<blocking_call>& blocking_calls() {
         {"event_wait", of_event_wait},
         {"join_wait", of_join_wait},
         {"timer", of_timer, false},
+        {"channel::recv", [] { return of_recv(0); }},
+        {"channel::recv, buffered", [] { return of_recv(1); }},
+        {"channel::send", [] { return of_send(0); }},
+        {"channel::send, buffered", [] { return of_send(1); }},
+        {"recv_wait", of_recv_wait},
+        {"select, recv", of_select_recv},
+        {"select, send", of_select_send},
+        {"select, event", of_select_event},
+        {"select, acquire", of_select_acquire},
+        {"select, join", of_select_join},
+        {"select, readable", of_select_readable, false},
+        {"select, signal", of_select_signal, false},
+        {"select, exit", of_select_exit, false},
         {"remote::call", of_remote_call, false},
         {"stream::read", [] { return of_bytes(false); }, false},
         {"wait_readable", [] { return of_bytes(true); }, false},
