@@ -12,6 +12,13 @@ PEERS = ("libuv", "asio", "state_threads", "go")
 # for the limit of each record.
 LIMIT = ("the limit",)
 GOALS = [
+    ("rendezvous", ("wire",), LIMIT, 2),
+    ("rendezvous", ("wire",), ("state_threads",), 0.6),
+    ("rendezvous-stream", ("wire",), LIMIT, 2),
+    ("buffered-128", ("wire",), LIMIT, 0.6),
+    ("buffered-128", ("wire",), ("state_threads",), 0.4),
+    ("select-8-ready", ("wire",), ("go",), 0.5),
+    ("select-8-woken", ("wire",), LIMIT, 6),
     ("echo-*b", BACKENDS, LIMIT, 1.05),
     ("echo-*b", ("wire",), BACKENDS, 1.03),
     ("resp-*-p16", ("wire",), ("redis",), 0.8),

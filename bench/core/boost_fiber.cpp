@@ -5,12 +5,15 @@
 #include <thread>
 #include <vector>
 
+#include <boost/fiber/buffered_channel.hpp>
 #include <boost/fiber/condition_variable.hpp>
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/mutex.hpp>
 #include <boost/fiber/operations.hpp>
 #include <boost/fiber/pooled_fixedsize_stack.hpp>
+#include <boost/fiber/unbuffered_channel.hpp>
 
+#include "channels.hpp"
 #include "many.hpp"
 #include "round_trip.hpp"
 
@@ -213,6 +216,33 @@ double sleep_all() {
     return result;
 }
 
+template <class Channel>
+struct channel : Channel {
+    using Channel::Channel;
+    bool send(int value) { return this->push(value) == bf::channel_op_status::success; }
+    bool receive(int& value) { return this->pop(value) == bf::channel_op_status::success; }
+};
+
+struct channels {
+    using rendezvous = channel<bf::unbuffered_channel<int>>;
+    struct buffered_128 : channel<bf::buffered_channel<int>> {
+        buffered_128() : channel(128) {}  // it holds 127: one place of the ring stays empty
+    };
+    using task = bf::fiber;
+
+    template <class F>
+    static task start(F& f) {
+        static bf::pooled_fixedsize_stack memory(stack_size);
+        return {std::allocator_arg, memory, [&f] { f(); }};
+    }
+    static void join(task& t) { t.join(); }
+
+    template <class F>
+    static void run(F& f) {
+        start(f).join();
+    }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -226,5 +256,6 @@ int main(int argc, char** argv) {
     cases.push_back({"wake-sleeping", &wake_sleeping});
     cases.push_back({"live-100000", &live_100000});
     cases.push_back({"sleepers-100000", &sleep_all});
+    bench::add_channels<channels>(cases);
     return bench::run_cases(cases, argc, argv);
 }

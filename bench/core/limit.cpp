@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <string>
 #include <thread>
 
 #include "guarded_stacks.hpp"
@@ -118,6 +119,11 @@ int main(int argc, char** argv) {
     cases.push_back({"wait-list-8", &bare_switch});
     cases.push_back({"live-100000", [] { return bench::touch_stacks(100'000); }});
     cases.push_back({"live-1000000", [] { return bench::touch_stacks(1'000'000); }});
+    for (const char* const name : {"rendezvous", "rendezvous-stream", "buffered-128", "sieve"})
+        cases.push_back({name, &bare_switch});
+    for (const char* const count : {"2", "8", "64"})
+        for (const char* const how : {"-ready", "-woken"})
+            cases.push_back({std::string("select-") + count + how, &bare_switch});
     cases.push_back({"wake-busy", &wake_busy});
     cases.push_back({"wake-sleeping", &wake_sleeping});
     return bench::run_cases(cases, argc, argv);

@@ -2,10 +2,12 @@
 #include <st.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
+#include "channels.hpp"
 #include "many.hpp"
 
 namespace {
@@ -157,6 +159,115 @@ double sleep_all() {
     return result;
 }
 
+// Channels as its users make them: memory and two conditions.
+class conditions {
+public:
+    conditions() = default;
+    ~conditions() {
+        st_cond_destroy(filled);
+        st_cond_destroy(emptied);
+    }
+    conditions(const conditions&) = delete;
+    conditions& operator=(const conditions&) = delete;
+
+    st_cond_t const filled = st_cond_new();
+    st_cond_t const emptied = st_cond_new();
+};
+
+// For one sender. It waits until its value is taken, but not if a receiver waits for it already.
+class rendezvous {
+public:
+    bool send(int value) {
+        while (full_ && !closed_) st_cond_wait(changed_.emptied);
+        if (closed_) return false;
+        slot_ = value;
+        full_ = true;
+        if (receivers_ > 0) {
+            st_cond_signal(changed_.filled);
+            return true;
+        }
+        while (full_) st_cond_wait(changed_.emptied);
+        return true;
+    }
+
+    bool receive(int& value) {
+        while (!full_ && !closed_) {
+            ++receivers_;
+            st_cond_wait(changed_.filled);
+            --receivers_;
+        }
+        if (!full_) return false;
+        value = slot_;
+        full_ = false;
+        st_cond_signal(changed_.emptied);
+        return true;
+    }
+
+    void close() {
+        closed_ = true;
+        st_cond_broadcast(changed_.filled);
+        st_cond_broadcast(changed_.emptied);
+    }
+
+private:
+    conditions changed_;
+    int slot_ = 0;
+    int receivers_ = 0;
+    bool full_ = false;
+    bool closed_ = false;
+};
+
+class buffered_128 {
+public:
+    bool send(int value) {
+        while (count_ == ring_.size() && !closed_) st_cond_wait(changed_.emptied);
+        if (closed_) return false;
+        ring_[(first_ + count_++) % ring_.size()] = value;
+        st_cond_signal(changed_.filled);
+        return true;
+    }
+
+    bool receive(int& value) {
+        while (count_ == 0 && !closed_) st_cond_wait(changed_.filled);
+        if (count_ == 0) return false;
+        value = ring_[first_++ % ring_.size()];
+        --count_;
+        st_cond_signal(changed_.emptied);
+        return true;
+    }
+
+    void close() {
+        closed_ = true;
+        st_cond_broadcast(changed_.filled);
+        st_cond_broadcast(changed_.emptied);
+    }
+
+private:
+    conditions changed_;
+    std::array<int, 128> ring_{};
+    std::size_t first_ = 0;
+    std::size_t count_ = 0;
+    bool closed_ = false;
+};
+
+struct channels {
+    using rendezvous = ::rendezvous;
+    using buffered_128 = ::buffered_128;
+    using task = st_thread_t;
+
+    template <class F>
+    static task start(F& f) {
+        return ::start(f);
+    }
+    static void join(task t) { st_thread_join(t, nullptr); }
+
+    template <class F>
+    static void run(F& f) {
+        init();
+        join(start(f));
+    }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -172,5 +283,6 @@ int main(int argc, char** argv) {
     cases.push_back({"spawn-run-join", &spawn_run_join});
     cases.push_back({"live-100000", &live_100000});
     cases.push_back({"sleepers-100000", &sleep_all});
+    bench::add_channels<channels>(cases);
     return bench::run_cases(cases, argc, argv);
 }

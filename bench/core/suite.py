@@ -16,6 +16,7 @@ SYSTEMS = {
     "multimap": None,
     "boost_fiber": "libboost-fiber1.81-dev",
     "state_threads": "libst-dev",
+    "go": "golang-go",
 }
 TWO_CORES = {"wake-busy", "wake-sleeping", "threads-2-yield"}
 LIMITS = {"timers-100000": "multimap"}
