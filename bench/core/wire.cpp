@@ -274,6 +274,7 @@ int main(int argc, char** argv) {
     cases.push_back({"wake-busy", &wake_busy});
     cases.push_back({"wake-sleeping", &wake_sleeping});
     cases.push_back({"timers-100000", &timers_100000});
+    bench::add_wire_channels(cases);
     bench::add_wire_many(cases);
     bench::add_wire_threads(cases);
     return bench::run_cases(cases, argc, argv);
