@@ -36,20 +36,20 @@ struct park_timer : timer {
     fiber* const owner;
 };
 
-struct alignas(cache_line) fiber {
+struct alignas(cache_line) fiber : fiber_front {
     fiber(scheduler& runs_on, fiber_pool& from, stack its_stack, wire_slot& its_slot) noexcept
-        : scope(&root),
+        : fiber_front{&root},
           home(&runs_on),
           root(*this),
           slot(&its_slot),
           memory(its_stack),
           pool(&from) {}
 
-    // The first line: all that a switch and a park without deadline write. (The stacks of two wires
+    // The first line, with the innermost scope, which is the root when the wire starts and when it
+    // ends: all that a switch and a park without deadline write. (The stacks of two wires
     // differ by a few lines modulo a page. What is written here and read in another line of the
     // other wire would look to the processor like the same address, and wait.)
     context ctx;
-    cancel_node* scope;  // the innermost; the root's when the wire starts and when it ends
     const char* waits_for = nullptr;
     std::int64_t since = 0;  // when it began to wait, at the coarse clock of the scheduler
     int outcome = 0;         // what park() will return

@@ -24,6 +24,10 @@ int park(const char* what, deadline until) noexcept {
     return on_wire("only a wire can wait: call this from a wire").park(what, until);
 }
 
+int park(fiber& self, const char* what, deadline until) noexcept {
+    return self.home->wait(self, what, until);
+}
+
 int park_in(list<waiter>& queue, const char* what, deadline until) noexcept {
     scheduler& s = on_wire("only a wire can wait here: call this from a wire");
     waiter me(*s.running());
@@ -48,15 +52,6 @@ bool shield_park(waiter& w, const char* what) noexcept {
     f.shielded = true;
     f.waits_for = what;
     return true;
-}
-
-fiber* about_to_block() noexcept {
-    fiber& self = *on_wire("this call may block: call it from a wire").running();
-    return self.scope->cancelled ? nullptr : &self;
-}
-
-int check_cancelled() noexcept {
-    return about_to_block() ? 0 : ECANCELED;
 }
 
 wire_ref ref_of(fiber& f) noexcept {

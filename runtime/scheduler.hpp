@@ -46,6 +46,7 @@ public:
     // For wires.
     void yield() noexcept;
     int park(const char* what, deadline until) noexcept;
+    int wait(fiber& self, const char* what, deadline until) noexcept;
     void park_shielded(const char* what) noexcept;
     int suspend(deadline until) noexcept;
     void make_ready(fiber& f) noexcept;
@@ -94,7 +95,6 @@ private:
     static bc::transfer_t wire_main(bc::transfer_t t);
     void finish(fiber& f) noexcept;
     [[gnu::cold]] void check_canary(const fiber& f) const noexcept;
-    int wait(fiber& self, const char* what, deadline until) noexcept;
     int wait_until(fiber& self, deadline until) noexcept;
     void leave(fiber& self) noexcept;
     context& successor() noexcept;

@@ -19,7 +19,7 @@ namespace {
 template <std::size_t Capacity>
 struct channel : wire::channel<int> {
     channel() : wire::channel<int>(Capacity) {}
-    bool receive(int& value) {
+    [[gnu::always_inline]] bool receive(int& value) {
         const wire::result<int> got = recv();
         if (got) value = *got;
         return got.has_value();

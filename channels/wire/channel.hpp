@@ -72,7 +72,13 @@ protected:
     /// Wakes the receiver that has waited longest, for a value. `promises` says whether it may be
     /// one that is promised it.
     channel_waiter* next_receiver(bool promises) noexcept {
-        return receivers_.empty() ? nullptr : search_receiver(promises);
+        if (receivers_.empty()) return nullptr;
+        channel_waiter& first = receivers_.front();
+        if (!first.value) [[unlikely]]
+            return search_receiver(promises);
+        first.unlink();
+        first.done = wake(first);
+        return first.done ? &first : search_receiver(promises);
     }
     /// A value of a sender that waits is promised to whoever waits for promises.
     void promise_one() noexcept;
@@ -135,7 +141,7 @@ public:
     /// recv_wait refers to a value here.
     ~channel() {
         close();
-        while (count_ > 0) std::destroy_at(&pop_slot());
+        while (count_ > 0) static_cast<void>(pop());
         if (owned_ && capacity_) std::allocator<T>().deallocate(slots_, capacity_);
     }
 
@@ -147,8 +153,10 @@ public:
     result<void> send(T&& value, deadline until = never) noexcept {
         detail::fiber* const self = detail::about_to_block();
         if (!self) return failure{ECANCELED};
-        const int error = offer(value, true);
-        return to_result(error == EAGAIN ? wait_to_send(*self, value, until) : error);
+        if (!receivers_.empty() || count_ == capacity_ || closed_)
+            return send_slowly(*self, value, until);
+        push(value);
+        return {};
     }
     /// The same with a copy, which is made first and may throw.
     result<void> send(const T& value, deadline until = never)
@@ -172,8 +180,8 @@ public:
     result<T> recv(deadline until = never) noexcept {
         detail::fiber* const self = detail::about_to_block();
         if (!self) return failure{ECANCELED};
-        result<T> got = try_recv();
-        return got.code() == EAGAIN ? wait_to_receive(*self, until) : std::move(got);
+        if (count_ <= promised_ || !senders_.empty()) return recv_slowly(*self, until);
+        return pop();
     }
     /// Receives what is there: fails with EAGAIN otherwise, or with EPIPE. Never suspends.
     result<T> try_recv() noexcept {
@@ -237,33 +245,41 @@ private:
     // Takes the oldest value, promised or not.
     result<T> pull() noexcept {
         if (count_ > 0) return pull_buffered();
-        detail::channel_waiter* const s = detail::wake_first(senders_);
-        if (!s) return failure{why_none()};
-        s->done = true;
-        return std::move(*static_cast<T*>(s->value));
+        if (T* const value = pull_waiting()) return std::move(*value);
+        return failure{why_none()};
     }
     T pull_buffered() noexcept {
-        T& oldest = pop_slot();
-        T value(std::move(oldest));
-        std::destroy_at(&oldest);
-        if (detail::channel_waiter* const s = detail::wake_first(senders_)) {
-            s->done = true;
-            push(*static_cast<T*>(s->value));
-        }
-        return value;
+        T oldest = pop();
+        if (T* const next = pull_waiting()) push(*next);
+        return oldest;
+    }
+    // Wakes the sender that has waited longest; its value has to be moved from at once.
+    T* pull_waiting() noexcept {
+        detail::channel_waiter* const s = detail::wake_first(senders_);
+        if (!s) return nullptr;
+        s->done = true;
+        return static_cast<T*>(s->value);
     }
 
-    int wait_to_send(detail::fiber& self, T& value, deadline until) noexcept {
+    // Out of line, and called last, so that the fast paths need no frame.
+    [[gnu::noinline]] result<void> send_slowly(detail::fiber& self, T& value,
+                                               deadline until) noexcept {
+        if (const int error = offer(value, true); error != EAGAIN) return to_result(error);
         detail::channel_waiter me(self, &value);
         senders_.push_back(me);
-        const int error = detail::park("send to a channel", until);
-        return me.done ? 0 : error ? error : EPIPE;
+        const int error = detail::park(self, "send to a channel", until);
+        return to_result(me.done ? 0 : error ? error : EPIPE);
     }
-    result<T> wait_to_receive(detail::fiber& self, deadline until) noexcept {
+    [[gnu::noinline]] result<T> recv_slowly(detail::fiber& self, deadline until) noexcept {
+        if (promised_ == 0 || has_value()) {
+            if (count_ > 0) return pull_buffered();
+            if (T* const value = pull_waiting()) return std::move(*value);
+        }
+        if (why_none() == EPIPE) return failure{EPIPE};
         detail::room<T> here;
         detail::channel_waiter me(self, &here.value);
         receivers_.push_back(me);
-        const int error = detail::park("receive from a channel", until);
+        const int error = detail::park(self, "receive from a channel", until);
         if (!me.done) return failure{error ? error : EPIPE};
         return here.take();
     }
@@ -287,11 +303,13 @@ private:
         if (at >= capacity_) at -= capacity_;
         std::construct_at(slots_ + at, std::move(value));
     }
-    T& pop_slot() noexcept {
+    T pop() noexcept {
         T& oldest = slots_[head_];
         if (++head_ == capacity_) head_ = 0;
         --count_;
-        return oldest;
+        T value(std::move(oldest));
+        std::destroy_at(&oldest);
+        return value;
     }
 
     T* slots_;

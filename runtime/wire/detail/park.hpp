@@ -7,13 +7,26 @@
 // reach a wire through its runtime's inbox.
 #pragma once
 
+#include <cerrno>
+
+#include <wire/assert.hpp>
+#include <wire/cancel.hpp>
 #include <wire/deadline.hpp>
 #include <wire/detail/list.hpp>
+#include <wire/detail/running.hpp>
 
 namespace wire::detail {
 
 struct fiber;
 struct waiter;
+
+/// Where the control block of a wire begins: what public headers know of it.
+struct fiber_front {
+    cancel_node* scope;  // the innermost
+};
+inline const fiber_front& front_of(const fiber& f) noexcept {
+    return reinterpret_cast<const fiber_front&>(f);
+}
 
 /// The wire that runs on this thread; asserts that there is one.
 WIRE_API fiber& running_fiber(const char* sentence) noexcept;
@@ -49,6 +62,9 @@ struct waiter : link {
 /// already). The caller's waiters are still linked unless whoever woke it took them out.
 WIRE_API int park(const char* what, deadline until) noexcept;
 
+/// The same for `self`, the running wire, which about_to_block() has just returned.
+WIRE_API int park(fiber& self, const char* what, deadline until) noexcept;
+
 /// The same in a queue of plain waiters, which it has left on return.
 WIRE_API int park_in(list<waiter>& queue, const char* what, deadline until) noexcept;
 
@@ -83,12 +99,17 @@ void wake_all(list<Waiter>& queue) noexcept {
     }
 }
 
-/// The running wire, which is about to make a call that may block; nullptr if its innermost scope
-/// is cancelled. Asserts that a wire runs.
-WIRE_API fiber* about_to_block() noexcept;
+/// The running wire; nullptr if its innermost scope is cancelled. Each call that may block asks on
+/// entry, also when it could do without blocking. Asserts that a wire runs.
+inline fiber* about_to_block() noexcept {
+    fiber* const running = running_or_none();
+    WIRE_ASSERT(running, "this call may block: call it from a wire");
+    return front_of(*running).scope->cancelled ? nullptr : running;
+}
 
-/// ECANCELED if the running wire's innermost scope is cancelled, else 0. Each call that may block
-/// asks on entry, also when it could do without blocking.
-WIRE_API int check_cancelled() noexcept;
+/// ECANCELED if about_to_block() says so, else 0.
+inline int check_cancelled() noexcept {
+    return about_to_block() ? 0 : ECANCELED;
+}
 
 }  // namespace wire::detail
