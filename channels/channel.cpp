@@ -35,12 +35,27 @@ void channel_base::promise_one() noexcept {
     }
 }
 
-bool channel_base::has_value() const noexcept {
+// Of what a select would send it sends one at most; its places follow one another.
+bool channel_base::has_value_for(const void* owner) const noexcept {
     std::size_t there = count_;
+    const void* last = owner;
     auto& senders = const_cast<list<channel_waiter>&>(senders_);
-    for (channel_waiter* s = senders.next(nullptr); s && there <= promised_; s = senders.next(s))
-        there += still_waits(*s);
+    for (channel_waiter* s = senders.next(nullptr); s && there <= promised_; s = senders.next(s)) {
+        if (s->owner == owner || s->owner == last || !still_waits(*s)) continue;
+        last = s->owner;
+        ++there;
+    }
     return there > promised_;
+}
+
+channel_waiter* channel_base::next_receiver_of_rest() noexcept {
+    for (channel_waiter* r = receivers_.next(nullptr); r; r = receivers_.next(r)) {
+        if (!still_waits(*r) || !has_value_for(r->owner)) continue;
+        r->unlink();
+        r->done = wake(*r);
+        return r;
+    }
+    return nullptr;
 }
 
 bool channel_base::has_taker() const noexcept {

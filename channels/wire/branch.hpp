@@ -80,8 +80,9 @@ private:
         if (got) std::construct_at(&value_.value, *std::move(got));
         return error_ != EAGAIN;
     }
-    bool arm(selection&) noexcept final {
+    bool arm(selection& in) noexcept final {
         here_.done = false;
+        here_.owner = &in;
         from_.receivers_.push_back(here_);
         return true;
     }
@@ -117,8 +118,9 @@ private:
         error_ = to_.offer(value_, false);
         return error_ != EAGAIN;
     }
-    bool arm(selection&) noexcept final {
+    bool arm(selection& in) noexcept final {
         here_.done = false;
+        here_.owner = &in;
         to_.senders_.push_back(here_);
         if (!to_.receivers_.empty()) to_.promise_one();
         return true;

@@ -23,10 +23,11 @@ class send_branch;
 
 /// The place of a sender or a receiver in the queue of a channel.
 struct channel_waiter : waiter {
-    channel_waiter(fiber& self, void* at) noexcept : waiter(self), value(at) {}
-    channel_waiter(wake_target& t, void* at) noexcept : waiter(t), value(at) {}
+    channel_waiter(fiber& self, void* at) noexcept : waiter(self), value(at), owner(&self) {}
+    channel_waiter(wake_target& t, void* at) noexcept : waiter(t), value(at), owner(&t) {}
 
     void* const value;  // the sender's, or room for one; nullptr: a recv_wait, which is promised one
+    const void* owner;  // the same for the places of one select: it receives nothing of itself
     bool done = false;  // it has gone over, or is promised
 };
 
@@ -83,7 +84,9 @@ protected:
     /// A value of a sender that waits is promised to whoever waits for promises.
     void promise_one() noexcept;
     /// Whether there is a value that recv() may take.
-    [[nodiscard]] bool has_value() const noexcept;
+    [[nodiscard]] bool has_value() const noexcept { return has_value_for(nullptr); }
+    /// Wakes the receiver that has waited longest of those for which there is such a value.
+    channel_waiter* next_receiver_of_rest() noexcept;
     /// Whether a send() would not wait.
     [[nodiscard]] bool has_taker() const noexcept;
     /// What a receive fails with for which there is no value.
@@ -99,6 +102,7 @@ protected:
 
 private:
     channel_waiter* search_receiver(bool promises) noexcept;
+    [[nodiscard]] bool has_value_for(const void* owner) const noexcept;
 };
 
 }  // namespace detail
@@ -287,9 +291,7 @@ private:
     // Somebody has taken what was promised, or given it up.
     void settle_promise() noexcept {
         --promised_;
-        while (!receivers_.empty() && has_value()) {
-            detail::channel_waiter* const r = next_receiver(true);
-            if (!r) break;
+        while (detail::channel_waiter* const r = next_receiver_of_rest()) {
             if (r->value)
                 std::construct_at(static_cast<T*>(r->value), *pull());
             else
@@ -343,9 +345,9 @@ private:
         here_.done = from_.has_value();
         if (here_.done)
             ++from_.promised_;
-        else if (!from_.closed_)
+        else if (from_.why_none() != EPIPE)
             from_.receivers_.push_back(here_);
-        return here_.done || from_.closed_;
+        return here_.done || from_.why_none() == EPIPE;
     }
     void leave() noexcept override {
         if (here_.linked()) here_.unlink();
