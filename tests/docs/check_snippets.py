@@ -2,6 +2,8 @@
 """Checks what the documents say that a program can check.
 
     check_snippets.py SOURCE_DIR [COMPILER FLAG...]
+    check_snippets.py --extract FOLDER DOCUMENT NAME...
+    check_snippets.py --outputs FOLDER DOCUMENT
     check_snippets.py --self-check [COMPILER]
 
 In README.md, CONTRIBUTING.md and docs/*.md of SOURCE_DIR:
@@ -10,8 +12,13 @@ In README.md, CONTRIBUTING.md and docs/*.md of SOURCE_DIR:
     run on it. Without a COMPILER nothing is compiled;
   - relative links lead to files, and their anchors to headings;
   - after `<!-- tests -->` each backticked name in the last column of the table that follows is a
-    TEST_CASE of tests/*_test.cpp, or `FILE.py: METHOD` of tests/e2e/.
+    TEST_CASE of tests/*_test.cpp, or `FILE.py: METHOD` of tests/e2e/;
+  - the ```cpp block after `<!-- run: NAME -->` is a program, and the next code block, a ```text, is
+    what it prints. Only docs/guide.md has such: meson.build of this folder builds and runs them.
 Every marker must be of use: one that is followed by something else is an error.
+
+--extract writes the programs of DOCUMENT to FOLDER/NAME.cpp; they must be those that are named.
+--outputs runs FOLDER/NAME for each: the status must be 0, and the output as DOCUMENT shows it.
 """
 
 import pathlib
@@ -21,11 +28,14 @@ import sys
 import tempfile
 
 FENCE = re.compile(r"^```(\w*)\s*$")
-MARKER = re.compile(r"^<!--\s*(compile|file|tests)(?::\s*(\S+))?\s*-->\s*$")
+MARKER = re.compile(r"^<!--\s*(compile|file|run|tests)(?::\s*(\S+))?\s*-->\s*$")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*$")
 TEST_CASE = re.compile(r'TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"')
 TEST_METHOD = re.compile(r"^\s+def (test_\w+)\(", re.MULTILINE)
+
+
+RUN_IN = "guide.md"
 
 
 class Document:
@@ -34,7 +44,7 @@ class Document:
     def __init__(self, path, text):
         self.path = path
         self.prose = []  # (line number, text), code left out
-        self.blocks = []  # (line number, marker, argument, language, code)
+        self.blocks = []  # (line number, marker, argument, language, code); after "run" "output"
         self.tables = []  # (line number, text) of the lines of tables after <!-- tests -->
         self.errors = []
         self._read(text.splitlines())
@@ -48,8 +58,10 @@ class Document:
                 end = next((k for k in range(i + 1, len(lines)) if lines[k].strip() == "```"), None)
                 if end is None:
                     return self._error(number, "a code block without an end")
+                if not marker and self.blocks and self.blocks[-1][1] == "run":
+                    marker = ("output", None)
                 if marker and marker[0] != "tests":
-                    code = "\n".join(lines[i + 1:end]) + "\n"
+                    code = "".join(text + "\n" for text in lines[i + 1:end])
                     self.blocks.append((number, *marker, fence[1], code))
                     marker = None
                 i = end
@@ -124,6 +136,61 @@ def compile_blocks(document, compiler):
             yield f"{document.path}:{number}: this block does not compile:\n{run.stderr}"
 
 
+def programs(document):
+    """(program, output) for each block to run, whatever check_programs() says of them."""
+    for block, after in zip(document.blocks, [*document.blocks[1:], None]):
+        if block[1] == "run":
+            yield block, after if after and after[1] == "output" else None
+
+
+def check_programs(document):
+    names = set()
+    for (number, _, name, language, _), output in programs(document):
+        place = f"{document.path}:{number}"
+        if document.path.name != RUN_IN:
+            yield f"{place}: only the programs of {RUN_IN} are run"
+        if language != "cpp" or not re.fullmatch(r"\w+", name or ""):
+            yield f"{place}: <!-- run: NAME --> is for ```cpp blocks"
+        if not output or output[3] != "text":
+            yield f"{place}: the next code block is no ```text that says what {name} prints"
+        if name in names:
+            yield f"{place}: the second program with the name {name}"
+        names.add(name)
+
+
+def read_programs(path):
+    """The programs of a document that is sound, or the end."""
+    document = Document(path, path.read_text())
+    if errors := [*document.errors, *check_programs(document)]:
+        sys.exit("\n".join(errors))
+    return {block[2]: (block, output) for block, output in programs(document)}
+
+
+def extract(folder, path, names):
+    found = read_programs(path)
+    if set(found) != set(names):
+        sys.exit(f"{path} has {sorted(found)}, tests/docs/meson.build {sorted(names)}")
+    for name, ((number, *_, code), _) in found.items():
+        (folder / f"{name}.cpp").write_text(f'#line {number + 1} "{path}"\n{code}')
+
+
+def check_outputs(folder, path):
+    """What is wrong with the programs' outputs, and how many programs there are."""
+    errors, found = [], read_programs(path)
+    for name, (_, (number, *_, expected)) in found.items():
+        try:
+            run = subprocess.run([folder.resolve() / name], stdin=subprocess.DEVNULL, text=True,
+                                 capture_output=True, timeout=30)
+            said, printed, complaint = f"exit status {run.returncode}", run.stdout, run.stderr
+            fine = run.returncode == 0 and printed == expected
+        except (OSError, subprocess.TimeoutExpired) as error:
+            said, printed, complaint, fine = str(error), "", "", False
+        if not fine:
+            errors.append(f"{path}:{number}: {name}: {said}\n--- shown\n{expected}"
+                          f"--- printed\n{printed}--- standard error\n{complaint}")
+    return errors, len(found)
+
+
 def test_names(root):
     names = {m[1] for source in (root / "tests").glob("*_test.cpp")
              for m in TEST_CASE.finditer(source.read_text())}
@@ -149,6 +216,7 @@ def check(root, compiler):
         errors += document.errors
         errors += check_links(document)
         errors += check_files(document, root)
+        errors += check_programs(document)
         errors += check_tests(document, known)
         if compiler:
             errors += compile_blocks(document, compiler)
@@ -156,8 +224,28 @@ def check(root, compiler):
     return errors, compiled
 
 
+def planted_outputs(folder):
+    """What is missed of programs that do not what is shown."""
+    block = "<!-- run: p -->\n```cpp\n```\nIt prints\n```text\n{}```\n"
+    for name, script, shown, expected in (
+            ("good", "echo a; echo b", "a\nb\n", None), ("silent", ":", "", None),
+            ("other", "echo c", "a\n", "--- printed\nc"), ("fails", "exit 3", "", "status 3"),
+            ("longer", "echo a; echo b", "a\n", "--- printed\na\nb"),
+            ("gone", None, "", "No such")):
+        path = folder / name / RUN_IN
+        path.parent.mkdir()
+        path.write_text(block.format(shown))
+        if script:
+            (path.parent / "p").write_text(f"#!/bin/sh\n{script}\n")
+            (path.parent / "p").chmod(0o755)
+        errors, count = check_outputs(path.parent, path)
+        if count != 1 or bool(errors) != bool(expected) or (errors and expected not in errors[0]):
+            yield f"planted the output «{name}», found {errors}"
+
+
 def self_check(compiler):
     """Every kind of mistake must be found."""
+    program, output = "<!-- run: x -->\n```cpp\nint x;\n```\n", "```text\na\n```\n"
     planted = {
         "no such file: gone.md": "[a](gone.md)\n",
         "no such heading": "# One\n[a](#two)\n",
@@ -167,6 +255,11 @@ def self_check(compiler):
         "something else follows": "<!-- compile -->\ntext\n",
         "nothing follows": "<!-- compile -->\n",
         "without an end": "```cpp\nint x;\n",
+        "is no ```text": program + "text\n" + output.replace("text", "sh"),
+        "that says what x prints": program + "text\n",
+        "<!-- run: NAME -->": program.replace("cpp", "sh") + output,
+        "is for ```cpp blocks": program.replace(": x", "") + output,
+        "the second program": (program + output) * 2,
         "no such test": "<!-- tests -->\n| `x` | `a: b` |\n| `x` | `a: c` |\n",
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -182,16 +275,26 @@ def self_check(compiler):
         fine, _ = check(root, compiler)
         missed = [f"said of a good document: {e}" for e in fine]
         for message, text in planted.items():
-            (root / "docs" / "a.md").write_text(text)
+            (root / "docs" / RUN_IN).write_text(text)
             errors, _ = check(root, compiler)
             if len(errors) != 1 or message not in errors[0]:
                 missed.append(f"planted «{message}», found {errors}")
+        missed += planted_outputs(root)
+        (root / "docs" / RUN_IN).unlink()
+        (root / "docs" / "a.md").write_text(program + output)
+        if not any("are run" in error for error in check(root, compiler)[0]):
+            missed.append(f"planted a program outside {RUN_IN}")
     return missed
 
 
 def main():
     if sys.argv[1:2] == ["--self-check"]:
         errors, what = self_check(sys.argv[2:] or ["c++"]), "every planted mistake is found"
+    elif sys.argv[1:2] == ["--extract"]:
+        return extract(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), sys.argv[4:])
+    elif sys.argv[1:2] == ["--outputs"]:
+        errors, count = check_outputs(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
+        what = f"{count} programs print what is shown"
     elif len(sys.argv) < 2:
         sys.exit(__doc__)
     else:
