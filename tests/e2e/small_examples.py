@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""ping_pong, timeouts, million and echo_minimal print and do what they promise."""
+"""The examples without options print and do what they promise."""
 
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -54,7 +55,7 @@ class SmallExamples(unittest.TestCase):
         self.assertGreater(int(found[1]), 0.9 * limit / 2)
 
     def test_numbers_that_make_no_sense_are_refused_with_one_sentence(self):
-        for name in ("ping_pong", "million"):
+        for name in ("ping_pong", "million", "ticker"):
             for args in (["0"], ["-1"], ["x"], ["7x"], [""], ["9" * 30], ["1", "2"]):
                 with self.subTest(name=name, args=args):
                     code, out, err = output_of(name, *args)
@@ -62,7 +63,8 @@ class SmallExamples(unittest.TestCase):
                     self.assertRegex(err, rf"^{name}: takes .* 1 to \d+\n$")
 
     def test_output_that_cannot_be_written_is_said(self):
-        for name, *args in (["ping_pong"], ["timeouts"], ["million", "10"]):
+        for name, *args in (["ping_pong"], ["timeouts"], ["million", "10"], ["fan_in_fan_out"],
+                            ["first_answer"], ["prime_sieve", "10", "10"], ["ticker", "1"]):
             with self.subTest(name=name), open("/dev/full", "w", encoding="ascii") as full:
                 done = subprocess.run([FOLDER / name, *args], stdout=full, stderr=subprocess.PIPE,
                                       text=True, timeout=PATIENCE, check=False)
@@ -77,6 +79,58 @@ class SmallExamples(unittest.TestCase):
             "server: Operation canceled",
             "client: bye",
             ""]), ""))
+
+    def test_fan_in_fan_out(self):
+        answers = [(1, 1), (4, 1), (2, 2), (5, 1), (3, 3), (8, 3), (6, 2), (9, 3), (7, 1), (12, 1),
+                   (10, 2), (11, 3)]
+        lines = [f"job {job}, worker {worker}: {job * job}" for job, worker in answers]
+        self.assertEqual(output_of("fan_in_fan_out"),
+                         (0, "\n".join([*lines, "the sum is 650: right", ""]), ""))
+
+    def test_first_answer(self):
+        cancelled = "{}: Operation canceled".format
+        self.assertEqual(output_of("first_answer"), (0, "\n".join([
+            cancelled("slow"), cancelled("slower"), "the first answer: fast",
+            cancelled("slow"), cancelled("fast"), cancelled("slower"),
+            "the first answer: Connection timed out", ""]), ""))
+
+    def test_prime_sieve(self):
+        for args, wires, limit, hand_overs, primes, last, rest in (
+                ([], 10_000, 10_000, 777_860, 1229, 9973, 0),
+                (["10000", "2"], 10_000, 2, 1, 1, 2, 0),
+                (["10", "100"], 10, 100, 316, 10, 29, 15),
+                (["1", "7"], 1, 7, 6, 1, 2, 3)):
+            with self.subTest(args=args):
+                self.assertEqual(output_of("prime_sieve", *args), (0, "\n".join([
+                    f"{wires} wires, numbers up to {limit}, {hand_overs} hand-overs",
+                    f"{primes} of them found a prime, the last is {last}",
+                    f"{rest} numbers went through all the wires", ""]), ""))
+
+        for args in (["0"], ["10", "1"], ["10", "x"], ["10", "10", "10"]):
+            with self.subTest(args=args):
+                self.assertEqual(output_of("prime_sieve", *args), (
+                    1, "", "prime_sieve: takes the number of wires, from 1 to 1000000, and the "
+                    "largest number, from 2 to 10000000\n"))
+
+    def test_ticker(self):
+        code, out, err = output_of("ticker")
+        self.assertEqual((code, err), (0, ""))
+        *ticks, tock_was_late, tick_was_late = out.splitlines()
+        for sound, period in ("tick", 100), ("tock", 170):  # of two that are late either may win
+            self.assertEqual([line for line in ticks if line.endswith(sound)],
+                             [f"{t:4} ms: {sound}" for t in range(period, 501, period)])
+        self.assertEqual(len(ticks), 7)
+        self.assertRegex(tock_was_late, r"^the last tock was \d+\.\d ms late$")
+        self.assertRegex(tick_was_late, r"^the last tick was \d+\.\d ms late$")
+
+    def test_ticker_ends_at_control_c(self):
+        with subprocess.Popen([FOLDER / "ticker", "1000000"], stdout=subprocess.PIPE,
+                              text=True) as program:
+            self.assertEqual(program.stdout.readline(), " 100 ms: tick\n")
+            program.send_signal(signal.SIGINT)
+            out = program.communicate(timeout=PATIENCE)[0]
+            self.assertIn("interrupted\n", out)
+            self.assertEqual(program.returncode, 0)
 
     def test_echo_minimal(self):
         if not port_is_free():
