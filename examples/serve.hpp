@@ -44,6 +44,7 @@ struct settings {
     double idle_timeout = 60, drain = 5;
     const char* refusal = "too many connections, try again later\n";  ///< what one too many reads
     bool has_connections = true;                                      ///< else datagrams
+    bool has_threads = true;                                          ///< else always one
 };
 extern settings options;
 

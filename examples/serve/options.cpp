@@ -17,15 +17,14 @@ std::string program;
 void add_address_options(command_line& line) {
     line.add("--host", options.host, "Numeric; else 127.0.0.1 and ::1").not_empty();
     line.add("--port", options.port, "0: any that is free").number(0, 65535);
-    line.add("--threads", options.threads, "Each has a socket").number(1, 256);
+    if (options.has_threads)
+        line.add("--threads", options.threads, "Each has a socket").number(1, 256);
 }
 
 void add_connection_options(command_line& line) {
-    line.add("--unix", options.unix_path, "A Unix socket, not TCP")
-        .not_empty()
-        .excludes("--host")
-        .excludes("--port")
-        .excludes("--threads");
+    auto path = line.add("--unix", options.unix_path, "A Unix socket, not TCP");
+    path.not_empty().excludes("--host").excludes("--port");
+    if (options.has_threads) path.excludes("--threads");
     line.add("--idle-timeout", options.idle_timeout, "Seconds until a silent peer is cut")
         .number(0.001, 1e9);
     line.add("--max-connections", options.max_connections, "More are refused").number(1, 1'000'000);
