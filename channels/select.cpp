@@ -1,13 +1,16 @@
 // A select goes through three phases:
 //
-//     choose   asks all branches whether they are ready; one of those, picked at random, commits.
+//     try      asks all branches whether they are ready; one of those, picked at random, commits.
 //              Nothing is queued yet, so nothing has to be undone.
-//     sleep    none is ready: each takes its place in a queue, and the wire parks, until one of the
-//              places is woken (that is the one that happens), a deadline passes, or it is cancelled
+//     sleep    none is ready: each takes its place in a queue, and the wire parks until one of the
+//              places is woken, which is the one that happens, until a deadline, or until it is
+//              cancelled
 //     handle   all places have been left; the handler runs
 //
 // Waking a place wakes the wire, and a wire is woken once: so at most one branch happens. Whoever
 // wakes another place later is told that nobody waits there, and goes on to the next in the queue.
+// A place at something that other threads, processes or the kernel see is only hinted at: then the
+// wire tries again.
 #include "selection.hpp"
 
 #include <cstdint>

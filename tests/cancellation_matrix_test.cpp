@@ -52,15 +52,15 @@ void expect_usable(subject& s) {
 }
 
 bool needs_child(const blocking_call& c) {
-    return c.name == std::string_view("process::wait") || c.name == std::string_view("select, exit");
+    return c.name == std::string_view("process::wait") ||
+           c.name == std::string_view("select, exit");
 }
 
 template <class Way>
 void for_each_call(Way way) {
     for (const blocking_call& c : blocking_calls()) {
         CAPTURE(std::string(c.name));
-        if (under_valgrind() && needs_child(c))
-            continue;  // it knows no pidfd_open()
+        if (under_valgrind() && needs_child(c)) continue;  // it knows no pidfd_open()
         on_wires([&] {
             subject s = c.make();
             way(c, s);

@@ -54,7 +54,8 @@ TEST_CASE("channel: a sender that comes first goes on when a receiver has the va
     CHECK(log == trace{"sends", "receives", "received", "sent"});
 }
 
-TEST_CASE("channel: a receiver that comes first gets the value, the sender goes on at once" * fifo) {
+TEST_CASE("channel: a receiver that comes first gets the value, the sender goes on at once" *
+          fifo) {
     trace log;
     on_wire([&] {
         channel<int> ch;
@@ -78,8 +79,8 @@ TEST_CASE("channel: senders and receivers are served in the order in which they 
         channel<int> ch;
         std::vector<handle<void>> wires;
         for (int i = 0; i < 3; ++i)
-            wires.push_back(spawn([&, i] { log("receiver" + std::to_string(i) + " gets ",
-                                               ch.recv().value()); }));
+            wires.push_back(spawn(
+                [&, i] { log("receiver" + std::to_string(i) + " gets ", ch.recv().value()); }));
         yield();
         for (int i = 0; i < 3; ++i) CHECK(ch.send(i));
         for (auto& w : wires) CHECK(w.join());
@@ -89,8 +90,8 @@ TEST_CASE("channel: senders and receivers are served in the order in which they 
         for (int i = 0; i < 3; ++i) log("got ", ch.recv().value());
         for (auto& w : wires) CHECK(w.join());
     });
-    CHECK(log == trace{"receiver0 gets 0", "receiver1 gets 1", "receiver2 gets 2", "got 3",
-                       "got 4", "got 5"});
+    CHECK(log == trace{"receiver0 gets 0", "receiver1 gets 1", "receiver2 gets 2", "got 3", "got 4",
+                       "got 5"});
 }
 
 TEST_CASE("channel: nobody takes the value of a receiver that is woken and has not run") {

@@ -193,9 +193,7 @@ pollable udp_kind() {
 
 pollable listening_kind() {
     const int fd = io::listen_unix(own_address("pollable"))->release();
-    const auto knock = [] {
-        CHECK(io::connect_unix(own_address("pollable"), soon()));
-    };
+    const auto knock = [] { CHECK(io::connect_unix(own_address("pollable"), soon())); };
     const auto open = [=] {
         const int peer = ::accept(fd, nullptr, nullptr);
         CHECK(peer >= 0);

@@ -63,9 +63,9 @@ TEST_CASE("select: waits until one happens; a sender hands its value over and go
         channel<int> a;
         channel<int> b;
         auto h = spawn([&] {
-            CHECK(select(on_recv(a, never_called), on_recv(b, [&](result<int> v) {
-                             log("got ", *v);
-                         })).value() == 1);
+            CHECK(select(on_recv(a, never_called),
+                         on_recv(b, [&](result<int> v) { log("got ", *v); }))
+                      .value() == 1);
         });
         yield();
         CHECK(b.send(1));
@@ -85,9 +85,9 @@ TEST_CASE("select: a value is moved only by the branch that happens") {
         box two = boxed(2);
         auto h = spawn([&] { return b.recv().value(); });
         yield();
-        CHECK(select(on_send(a, one, never_called),
-                     on_send(b, two, [](result<void> r) { CHECK(r); }))
-                  .value() == 1);
+        CHECK(
+            select(on_send(a, one, never_called), on_send(b, two, [](result<void> r) { CHECK(r); }))
+                .value() == 1);
         CHECK(one);
         CHECK_FALSE(two);
         CHECK(*h.join().value() == 2);
@@ -168,9 +168,8 @@ TEST_CASE("select: a closed channel happens, with EPIPE, also one that is closed
         CHECK(select(on_recv(gone, [](result<box> v) { CHECK(v.code() == EPIPE); })));
         CHECK(select(on_send(gone, value, [](result<void> r) { CHECK(r.code() == EPIPE); })));
         channel<box> open;
-        auto receiver = spawn([&] {
-            CHECK(select(on_recv(open, [](result<box> v) { CHECK(v.code() == EPIPE); })));
-        });
+        auto receiver = spawn(
+            [&] { CHECK(select(on_recv(open, [](result<box> v) { CHECK(v.code() == EPIPE); }))); });
         yield();
         open.close();
         CHECK(receiver.join());

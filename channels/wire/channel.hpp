@@ -26,7 +26,8 @@ struct channel_waiter : waiter {
     channel_waiter(fiber& self, void* at) noexcept : waiter(self), value(at), owner(&self) {}
     channel_waiter(wake_target& t, void* at) noexcept : waiter(t), value(at), owner(&t) {}
 
-    void* const value;  // the sender's, or room for one; nullptr: a recv_wait, which is promised one
+    void* const
+        value;  // the sender's, or room for one; nullptr: a recv_wait, which is promised one
     const void* owner;  // the same for the places of one select: it receives nothing of itself
     bool done = false;  // it has gone over, or is promised
 };
@@ -132,8 +133,8 @@ public:
         : channel_base(capacity),
           slots_(capacity ? std::allocator<T>().allocate(capacity) : nullptr),
           owned_(true) {}
-    /// As many values as fit, aligned, into `storage`, which stays the caller's and must outlive the
-    /// channel. Asserts that one fits.
+    /// As many values as fit, aligned, into `storage`, which stays the caller's and must outlive
+    /// the channel. Asserts that one fits.
     explicit channel(std::span<std::byte> storage) noexcept : channel_base(0) {
         void* at = storage.data();
         std::size_t space = storage.size();
@@ -163,24 +164,22 @@ public:
         return {};
     }
     /// The same with a copy, which is made first and may throw.
-    result<void> send(const T& value, deadline until = never)
-        requires std::is_copy_constructible_v<T>
-    {
+    result<void> send(const T& value,
+                      deadline until = never) requires std::is_copy_constructible_v<T> {
         return send(T(value), until);
     }
     /// Sends if that does not have to wait: fails with EAGAIN otherwise, or with EPIPE, and has not
     /// moved from `value` then. Never suspends.
     result<void> try_send(T&& value) noexcept { return to_result(offer(value, false)); }
-    result<void> try_send(const T& value)
-        requires std::is_copy_constructible_v<T>
-    {
+    result<void> try_send(const T& value) requires std::is_copy_constructible_v<T> {
         return try_send(T(value));
     }
 
-    /// Receives the oldest value: of the buffer, or of the sender that has waited longest; waits for
-    /// one.
+    /// Receives the oldest value: of the buffer, or of the sender that has waited longest; waits
+    /// until there is one.
     ///
-    /// Fails with EPIPE (closed, and the buffer is empty), ETIMEDOUT or ECANCELED. Call from a wire.
+    /// Fails with EPIPE (closed, and the buffer is empty), ETIMEDOUT or ECANCELED. Call from a
+    /// wire.
     result<T> recv(deadline until = never) noexcept {
         detail::fiber* const self = detail::about_to_block();
         if (!self) return failure{ECANCELED};
@@ -329,8 +328,8 @@ public:
     explicit recv_wait(channel<T>& from) noexcept : from_(from) { attach(); }
     ~recv_wait() override { recv_wait::leave(); }
 
-    /// Takes the value. Fails with EPIPE if the channel is closed and empty; with EAGAIN if there is
-    /// none: not triggered, triggered by wake() alone, taken already, or its sender has given up
+    /// Takes the value. Fails with EPIPE if the channel is closed and empty; with EAGAIN if there
+    /// is none: not triggered, triggered by wake() alone, taken already, or its sender has given up
     /// meanwhile. Never suspends.
     result<T> take() noexcept {
         if (!here_.done) return failure{from_.why_none()};

@@ -79,8 +79,8 @@ struct branch_list {
 
     branch& operator[](std::size_t i) const noexcept {
         if (stride == 0) return *static_cast<branch* const*>(first)[i];
-        return *const_cast<branch*>(reinterpret_cast<const branch*>(
-            static_cast<const std::byte*>(first) + i * stride));
+        return *const_cast<branch*>(
+            reinterpret_cast<const branch*>(static_cast<const std::byte*>(first) + i * stride));
     }
 };
 
@@ -108,12 +108,12 @@ inline result<std::size_t> select(std::span<branch* const> all) {
 /// The same for an array of branches of one type.
 template <std::derived_from<branch> B>
 result<std::size_t> select(std::span<B> all) {
-    return detail::select({all.empty() ? nullptr : static_cast<branch*>(all.data()), all.size(),
-                           sizeof(B)});
+    return detail::select(
+        {all.empty() ? nullptr : static_cast<branch*>(all.data()), all.size(), sizeof(B)});
 }
 template <class... B>
-    requires(sizeof...(B) > 0 && (std::derived_from<std::remove_reference_t<B>, branch> && ...))
-result<std::size_t> select(B&&... branches) {
+requires(sizeof...(B) > 0 && (std::derived_from<std::remove_reference_t<B>, branch> &&
+                              ...)) result<std::size_t> select(B&&... branches) {
     branch* const all[]{&branches...};
     return detail::select({all, sizeof...(B), 0});
 }

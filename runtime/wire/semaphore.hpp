@@ -10,7 +10,7 @@ namespace wire {
 namespace detail {
 class acquire_branch;
 struct bounded_pool;
-}
+}  // namespace detail
 
 /// Permits, handed out in the order of asking. A permit that is released goes straight to the wire
 /// that has waited longest: nobody who comes later gets it. For the wires of one runtime; nothing

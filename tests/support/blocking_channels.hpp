@@ -187,9 +187,8 @@ inline subject of_select_readable() {
     };
     auto s = std::make_shared<state>();
     return {[s](deadline until) {
-                return in_select(until, [&](int&) {
-                    return on_readable(s->fds[0], [s] { CHECK(s->take()); });
-                });
+                return in_select(
+                    until, [&](int&) { return on_readable(s->fds[0], [s] { CHECK(s->take()); }); });
             },
             [s] { CHECK(::write(s->fds[1], "x", 1) == 1); }, [s] { return s->take(); }};
 }
@@ -219,8 +218,7 @@ inline subject of_select_exit() {
     auto s = std::make_shared<state>();
     return {[s](deadline until) {
                 return s->next_after(in_select(until, [&](int& code) {
-                    return on_exit(s->child,
-                                   [&](result<io::exit_status> e) { code = e.code(); });
+                    return on_exit(s->child, [&](result<io::exit_status> e) { code = e.code(); });
                 }));
             },
             [s] {
