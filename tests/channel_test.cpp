@@ -17,6 +17,7 @@
 #include "support/dies.hpp"
 #include "support/fifo.hpp"
 #include "support/on_wire.hpp"
+#include "support/subject.hpp"
 #include "support/trace.hpp"
 
 using namespace wire;
@@ -45,7 +46,7 @@ TEST_CASE("channel: a sender that comes first goes on when a receiver has the va
             CHECK(ch.send(1));
             log.push_back("sent");
         });
-        yield();
+        settle();
         log.push_back("receives");
         CHECK(ch.recv().value() == 1);
         log.push_back("received");
@@ -64,7 +65,7 @@ TEST_CASE("channel: a receiver that comes first gets the value, the sender goes 
             CHECK(ch.recv().value() == 1);
             log.push_back("received");
         });
-        yield();
+        settle();
         log.push_back("sends");
         CHECK(ch.send(1));
         log.push_back("sent");
@@ -81,12 +82,12 @@ TEST_CASE("channel: senders and receivers are served in the order in which they 
         for (int i = 0; i < 3; ++i)
             wires.push_back(spawn(
                 [&, i] { log("receiver" + std::to_string(i) + " gets ", ch.recv().value()); }));
-        yield();
+        settle();
         for (int i = 0; i < 3; ++i) CHECK(ch.send(i));
         for (auto& w : wires) CHECK(w.join());
         wires.clear();
         for (int i = 3; i < 6; ++i) wires.push_back(spawn([&, i] { CHECK(ch.send(i)); }));
-        yield();
+        settle();
         for (int i = 0; i < 3; ++i) log("got ", ch.recv().value());
         for (auto& w : wires) CHECK(w.join());
     });
@@ -98,11 +99,11 @@ TEST_CASE("channel: nobody takes the value of a receiver that is woken and has n
     on_wire([] {
         channel<int> ch;
         auto waiting = spawn([&] { return ch.recv().value(); });
-        yield();
+        settle();
         CHECK(ch.send(7));
         CHECK(ch.try_recv().code() == EAGAIN);
         auto late = spawn([&] { return ch.recv().value(); });
-        yield();
+        settle();
         CHECK(ch.send(8));
         CHECK(waiting.join().value() == 7);
         CHECK(late.join().value() == 8);
@@ -120,11 +121,11 @@ TEST_CASE("channel: a buffer takes what it has room for, in order" * fifo) {
                 log("sent ", i);
             }
         });
-        yield();
+        settle();
         CHECK(ch.size() == 2);
         while (!h.finished() || ch.size() > 0) {
             log("got ", ch.recv().value());
-            yield();
+            settle();
         }
         CHECK(h.join());
     });
@@ -186,7 +187,7 @@ TEST_CASE("channel: what can only be moved is moved, and stays with the sender o
         CHECK(ch.send(std::move(mine), within(1ms)).code() == ETIMEDOUT);
         CHECK(mine);
         auto h = spawn([&] { CHECK(ch.send(std::move(mine)).code() == ECANCELED); });
-        yield();
+        settle();
         h.cancel();
         CHECK(h.join());
         CHECK(mine);
@@ -197,7 +198,7 @@ TEST_CASE("channel: what can only be moved is moved, and stays with the sender o
             CHECK(ch.recv().code() == ECANCELED);
         }
         auto late = spawn([&] { CHECK(ch.send(std::move(mine)).code() == EPIPE); });
-        yield();
+        settle();
         ch.close();
         CHECK(late.join());
         CHECK(ch.send(std::move(mine)).code() == EPIPE);
@@ -205,7 +206,7 @@ TEST_CASE("channel: what can only be moved is moved, and stays with the sender o
         CHECK(*mine == 1);
         channel<box> other;
         auto taker = spawn([&] { CHECK(*other.recv().value() == 1); });
-        yield();
+        settle();
         CHECK(other.send(std::move(mine)));
         CHECK_FALSE(mine);
         CHECK(taker.join());
@@ -234,7 +235,7 @@ TEST_CASE("channel: a receive ends at its deadline; what comes later is for the 
         CHECK(s.ms() == 5);
         CHECK(ch.try_send(1).code() == EAGAIN);
         auto h = spawn([&] { CHECK(ch.recv().value() == 2); });
-        yield();
+        settle();
         CHECK(ch.try_send(2));
         CHECK(h.join());
     });
@@ -245,14 +246,14 @@ TEST_CASE("channel: a wire whose park is over gets nothing") {
         channel<box> ch;
         auto first = spawn([&] { CHECK(ch.recv().code() == ECANCELED); });
         auto second = spawn([&] { CHECK(*ch.recv().value() == 1); });
-        yield();
+        settle();
         first.cancel();
         CHECK(ch.send(boxed(1)));
         CHECK(first.join());
         CHECK(second.join());
         box value = boxed(2);
         auto sender = spawn([&] { CHECK(ch.send(std::move(value)).code() == ECANCELED); });
-        yield();
+        settle();
         sender.cancel();
         CHECK(ch.try_recv().code() == EAGAIN);
         CHECK(sender.join());
@@ -264,12 +265,12 @@ TEST_CASE("channel: what was delivered wins over a cancel in the same turn") {
     on_wire([] {
         channel<box> ch;
         auto receiver = spawn([&] { CHECK(*ch.recv().value() == 1); });
-        yield();
+        settle();
         CHECK(ch.send(boxed(1)));
         receiver.cancel();
         CHECK(receiver.join());
         auto sender = spawn([&] { CHECK(ch.send(boxed(2))); });
-        yield();
+        settle();
         CHECK(*ch.recv().value() == 2);
         sender.cancel();
         CHECK(sender.join());
@@ -280,7 +281,7 @@ TEST_CASE("channel: close wakes both sides, is idempotent, and lets the buffer d
     on_wire([] {
         channel<int> empty;
         auto receiver = spawn([&] { CHECK(empty.recv().code() == EPIPE); });
-        yield();
+        settle();
         empty.close();
         empty.close();
         CHECK(empty.closed());
@@ -290,7 +291,7 @@ TEST_CASE("channel: close wakes both sides, is idempotent, and lets the buffer d
         CHECK(full.send(1));
         CHECK(full.send(2));
         auto sender = spawn([&] { CHECK(full.send(3).code() == EPIPE); });
-        yield();
+        settle();
         full.close();
         CHECK(sender.join());
         CHECK(full.send(4).code() == EPIPE);
@@ -308,7 +309,7 @@ TEST_CASE("channel: its end closes it for those who wait, and destroys what it h
         CHECK(ch->send(counted));
         CHECK(ch->send(counted));
         auto sender = spawn([&] { CHECK(ch->send(counted).code() == EPIPE); });
-        yield();
+        settle();
         ch.reset();
         CHECK(sender.join());
         channel<int>* gone = nullptr;
@@ -316,7 +317,7 @@ TEST_CASE("channel: its end closes it for those who wait, and destroys what it h
         {
             channel<int> here;
             gone = &here;
-            yield();
+            settle();
         }
         CHECK(receiver.join());
     });
@@ -336,7 +337,7 @@ TEST_CASE("channel: a loop over it ends when it is closed and empty, or when it 
             for ([[maybe_unused]] int v : open) CHECK(false);
             return this_wire::cancelled();
         });
-        yield();
+        settle();
         h.cancel();
         CHECK(h.join().value());
     });
@@ -382,7 +383,7 @@ TEST_CASE("channel: over-aligned values") {
         for (int i = 0; i < 3; ++i) CHECK(ch.send(wide{i}));
         for (int i = 0; i < 3; ++i) CHECK(ch.recv().value().n == i);
         auto h = spawn([&] { return ch.recv().value().n; });
-        yield();
+        settle();
         CHECK(ch.send(wide{9}));
         CHECK(h.join().value() == 9);
     });

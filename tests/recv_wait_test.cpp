@@ -12,6 +12,7 @@
 #include <wire/spawn.hpp>
 #include "support/dies.hpp"
 #include "support/on_wire.hpp"
+#include "support/subject.hpp"
 
 using namespace wire;
 using namespace wire::test;
@@ -55,7 +56,7 @@ TEST_CASE("recv_wait: a sender that waits goes on when its value is taken") {
         recv_wait<box> incoming(ch);
         auto sender = spawn([&] { CHECK(ch.send(boxed(1))); });
         CHECK(incoming.await());
-        yield();
+        settle();
         CHECK_FALSE(sender.finished());
         CHECK(*incoming.take().value() == 1);
         CHECK(sender.join());
@@ -75,7 +76,7 @@ TEST_CASE("recv_wait: nobody else gets the last value that is there") {
             CHECK(incoming.await());
             CHECK(ch.size() == capacity);
             auto thief = spawn([&] { return ch.recv().value(); });
-            yield();
+            settle();
             // Whoever receives first gets the oldest value.
             CHECK(thief.finished() == (capacity > 0));
             CHECK(incoming.take().value() == (capacity > 0 ? 2 : 1));
@@ -97,7 +98,7 @@ TEST_CASE("recv_wait: what is not taken is for those who wait, or for who comes 
                 handle<int> other;
                 if (somebody_waits) {
                     other = spawn([&] { return ch.recv().value(); });
-                    yield();
+                    settle();
                 }
                 incoming.reset();
                 CHECK((somebody_waits ? other.join().value() : ch.recv().value()) == 1);
@@ -126,10 +127,10 @@ TEST_CASE("recv_wait: it waits in turn with receivers") {
     on_wire([] {
         channel<int> ch;
         auto before = spawn([&] { return ch.recv().value(); });
-        yield();
+        settle();
         recv_wait<int> incoming(ch);
         auto after = spawn([&] { return ch.recv().value(); });
-        yield();
+        settle();
         auto senders = spawn([&] {
             for (int i = 1; i <= 3; ++i) CHECK(ch.send(i));
         });
@@ -193,9 +194,9 @@ TEST_CASE("recv_wait: receivers that wait behind a promise learn of the close wh
         recv_wait<int> incoming(ch);
         CHECK(ch.send(1));
         auto other = spawn([&] { return ch.recv().code(); });
-        yield();
+        settle();
         ch.close();
-        yield();
+        settle();
         CHECK_FALSE(other.finished());
         CHECK(incoming.take().value() == 1);
         CHECK(other.join().value() == EPIPE);

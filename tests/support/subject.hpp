@@ -26,6 +26,16 @@ inline void let_settle(const wire_ref& w) {
     while (runs()) yield();
 }
 
+// The same for all other wires.
+inline void settle() {
+    const auto somebody_runs = [] {
+        for (const wire_info& info : wires())
+            if (info.state == wire_state::ready) return true;
+        return false;
+    };
+    while (somebody_runs()) yield();
+}
+
 struct blocking_call {
     const char* name;
     std::function<subject()> make;
