@@ -48,6 +48,7 @@ io::detail::half direction(bool for_writing) noexcept {
 }  // namespace
 
 bool fd_branch::ready(selection&) noexcept {
+    static_cast<void>(io::detail::backend::current());  // asserts that there is a reactor
     const int answer = io::detail::look(fd_, direction(for_writing_));
     error_ = answer < 0 ? -answer : 0;
     return answer != 0;
@@ -64,9 +65,10 @@ void fd_branch::disarm() noexcept {
     if (here_.linked() || here_.request) home_->unwatch(here_);
 }
 
+// EAGAIN: what is known of the descriptor has changed, and somebody has to look again.
 bool fd_branch::settle() noexcept {
-    error_ = here_.error == EAGAIN ? 0 : here_.error;
-    return true;
+    error_ = here_.error;
+    return error_ != EAGAIN;
 }
 
 signal_branch::signal_branch(io::signals& set) noexcept
@@ -77,9 +79,9 @@ bool signal_branch::commit() noexcept {
     return got_.code() != EAGAIN;
 }
 
-// What has woken it may have been another wire's.
+// What has woken it may have been another wire's signal.
 bool signal_branch::settle() noexcept {
-    fd_branch::settle();
+    if (!fd_branch::settle()) return false;
     if (error() == 0) return commit();
     got_ = failure{error()};
     return true;

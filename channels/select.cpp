@@ -93,7 +93,7 @@ branch* selection::sleep(fiber& self, int& error) noexcept {
     waiter sleeper(self);
     sleeper_ = &sleeper;
     chosen_ = nullptr;
-    error = arm() ? park(self, "select", until_) : 0;
+    error = arm() ? park("select", until_) : 0;
     disarm();
     if (error) return error == ETIMEDOUT ? expiring_ : nullptr;
     return chosen_->settle() ? chosen_ : nullptr;

@@ -31,7 +31,7 @@ void work(int worker, wire::channel<int>& jobs, wire::channel<answer>& answers) 
 
 int add_squares() {
     wire::channel<int> jobs;           // a job is handed to a worker that is free
-    wire::channel<answer> answers(4);  // no worker waits until its answer is read
+    wire::channel<answer> answers(4);  // few workers wait until their answer is read
     int sum = 0;
     const auto outcome = wire::with_scope(wire::never, [&](wire::scope& all) {
         all.go({.name = "source"}, [&] {

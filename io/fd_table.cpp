@@ -12,7 +12,8 @@ void end_waits(wire::detail::list<fd_waiter>& queue, int error) noexcept {
         fd_waiter& w = queue.front();
         w.error = error;
         w.unlink();
-        if (wire::detail::wake(w) && w.counted) --*w.counted;
+        if (w.counted) --*w.counted;
+        wire::detail::wake(w);
     }
 }
 

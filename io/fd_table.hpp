@@ -21,10 +21,14 @@ struct flight;
 /// readiness is still there. Returns whether there was anybody.
 inline bool wake_next(wire::detail::list<fd_waiter>& queue) noexcept {
     bool any = false;
-    while (const fd_waiter* const w = wire::detail::wake_first(queue)) {
+    while (!queue.empty()) {
+        fd_waiter& w = queue.front();
+        w.unlink();
+        const bool only_looks = w.counted != nullptr;
+        if (only_looks) --*w.counted;
+        if (!wire::detail::wake(w)) continue;
         any = true;
-        if (!w->counted) break;
-        --*w->counted;
+        if (!only_looks) break;
     }
     return any;
 }

@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -217,6 +219,23 @@ TEST_CASE("recv_wait: stop leaves the value, wake alone brings none, try_send do
         recv_wait<int> told(rendezvous);
         CHECK(rendezvous.try_send(1).code() == EAGAIN);
         CHECK_FALSE(told.triggered());
+    });
+}
+
+TEST_CASE("recv_wait: a receiver that was cancelled leaves nothing in a channel that ends") {
+    on_wire([] {
+        std::optional<channel<int>> ch(std::in_place, 1);
+        std::optional<recv_wait<int>> incoming(std::in_place, *ch);
+        CHECK(ch->send(1));
+        auto receiver = spawn([&] { return ch->recv().code(); });
+        settle();
+        receiver.cancel();
+        incoming.reset();
+        ch.reset();
+        std::memset(static_cast<void*>(&ch), 0, sizeof ch);
+        CHECK(receiver.join().value() == ECANCELED);
+        const auto* const bytes = reinterpret_cast<const char*>(&ch);
+        CHECK(std::all_of(bytes, bytes + sizeof ch, [](char c) { return c == 0; }));
     });
 }
 

@@ -8,6 +8,7 @@
 #include <wire/select.hpp>
 #include <wire/signals.hpp>
 #include <wire/spawn.hpp>
+#include "support/diagnostics.hpp"
 #include "support/environment.hpp"
 
 namespace wire::test {
@@ -133,6 +134,53 @@ TEST_CASE("select_io: a descriptor that cannot be waited for happens, with its e
     });
 }
 
+TEST_CASE("select_io: another wire's use of the descriptor makes nothing happen") {
+    on_wires([] {
+        auto [near, far] = unix_pair();
+        shrink_buffer(near);
+        auto chooser = spawn([&, fd = near.native_handle()] {
+            return select(on_readable(fd, never_called), on_deadline(within(50ms))).value();
+        });
+        let_others_run();
+        auto writer = spawn([&] {
+            const std::string much(1 << 20, 'x');
+            return near.write_all(much, within(20ms)).code;
+        });
+        CHECK(writer.join().value() == ETIMEDOUT);
+        CHECK(chooser.join().value() == 1);
+    });
+}
+
+TEST_CASE("select_io: places that are not chosen do not count as waiting") {
+    const caught_diagnostics said;
+    for (const bool closed : {false, true}) {
+        CAPTURE(closed);
+        ::alarm(30);
+        channel<int> ch;
+        runtime rt({.stack = {.size = 256 * 1024}});
+        const io::reactor reactor(rt);
+        rt.go([&] {
+            auto [near, far] = unix_pair();
+            auto h = spawn([&, fd = near.native_handle()] {
+                CHECK(select(on_readable(fd, [] {}), on_readable(fd, [] {}),
+                             on_recv(ch, [](result<int>) {})));
+            });
+            let_others_run();
+            if (closed) {
+                CHECK(ch.send(1));
+                near.close();
+            } else {
+                put(far, "x");
+            }
+            CHECK(h.join(soon()));
+            CHECK(ch.recv().code() == ECANCELED);  // when the runtime ends
+        });
+        CHECK(rt.run().code() == EDEADLK);
+        ::alarm(0);
+    }
+    CHECK(said.has(diagnostic::deadlock, "channel"));
+}
+
 TEST_CASE("select_io: a signal is one wire's") {
     on_wires([] {
         io::signals set{SIGUSR1};
@@ -149,6 +197,25 @@ TEST_CASE("select_io: a signal is one wire's") {
         CHECK(first.join().value() + second.join().value() == SIGUSR1);
         CHECK(::kill(::getpid(), SIGUSR1) == 0);
         CHECK(chosen() == SIGUSR1);
+    });
+}
+
+TEST_CASE("select_io: the end of a child that wins over a cancel is told") {
+    if (under_valgrind()) return;  // it knows no pidfd_open()
+    on_wires([] {
+        auto child = io::process::start({"sleep", "60"}).value();
+        io::exit_wait ended(child);
+        int code = -1;
+        auto h = spawn([&] {
+            return select(on_exit(child, [&](result<io::exit_status> s) { code = s.code(); }))
+                .code();
+        });
+        let_others_run();
+        CHECK(child.kill(SIGKILL));
+        while (!ended.triggered()) yield();
+        h.cancel();
+        const int outcome = h.join().value();
+        CHECK((outcome == ECANCELED || (outcome == 0 && code == 0)));
     });
 }
 

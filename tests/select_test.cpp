@@ -377,6 +377,36 @@ TEST_CASE("select: a wire that need not wait still lets others run") {
     });
 }
 
+TEST_CASE("select: a cancel is not lost while others run first") {
+    on_wire([] {
+        event on;
+        on.set();
+        channel<int> ch;
+        auto h = spawn([&] {
+            int code = 0;
+            while (code == 0) {
+                const auto r = select(on_event(on, [] {}));
+                code = r.code();
+                if (code == 0) code = select(on_recv(ch, never_called), otherwise()).code();
+            }
+            CHECK(code == ECANCELED);
+            CHECK(select(on_recv(ch, never_called)).code() == ECANCELED);
+        });
+        auto waits = spawn([&] {
+            // One of 64 selects lets others run before it waits.
+            for (int i = 0; i < 64; ++i) {
+                auto w = spawn([&] { return select(on_recv(ch, never_called)).code(); });
+                yield();
+                w.cancel();
+                CHECK(w.join(within(1s)).value() == ECANCELED);
+            }
+        });
+        CHECK(waits.join());
+        h.cancel();
+        CHECK(h.join());
+    });
+}
+
 TEST_CASE("select: allocates nothing") {
     CHECK(allocations_of([] {
               channel<int> a;
@@ -440,4 +470,14 @@ TEST_CASE("select: misuse dies with a sentence") {
             static_cast<void>(select(std::span<branch* const>(twice)));
         },
         "two selects at once, or twice by one"));
+    CHECK(wire_dies(
+        [] {
+            event e;
+            auto b =
+                std::make_unique<decltype(on_event(e, never_called))>(on_event(e, never_called));
+            auto h = spawn([&] { static_cast<void>(select(*b)); });
+            settle();
+            b.reset();
+        },
+        "destroyed while a select uses it"));
 }

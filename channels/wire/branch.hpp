@@ -19,11 +19,11 @@ class selection;
 }
 
 /// One of the things that select() chooses from, and what to do then: what on_recv() and the like
-/// return. It may be kept and used again, by one select at a time (asserted), and may be moved
-/// while none uses it. What it was made of must outlive it.
+/// return. It may be kept and used again, once in one select at a time (asserted when that has to
+/// wait), and may be moved and destroyed while none uses it (asserted). What it was made of must outlive it.
 class WIRE_API branch : protected detail::wake_target {
 public:
-    virtual ~branch() = default;
+    virtual ~branch() { WIRE_ASSERT(!in_, "a branch is destroyed while a select uses it"); }
     branch& operator=(branch&&) = delete;
 
 protected:
@@ -254,7 +254,11 @@ protected:
 
     template <class F>
     void call(F& f) {
-        f(child_.wait());
+        const auto reap = [this] {
+            const shield it_has_ended;
+            return child_.wait();
+        };
+        f(reap());
     }
 
 private:

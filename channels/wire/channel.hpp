@@ -115,8 +115,9 @@ private:
 /// wire that has waited longest: nobody who comes later gets it instead. What is woken runs later,
 /// in its turn: a send() to a receiver that waits does not suspend.
 ///
-/// T is moved, never copied but by send(const T&), and its move constructor must not throw. Send
-/// pointers for references, and pointers to channels for answers. Nothing allocates but the
+/// T is moved, never copied but by send(const T&), and its move constructor must not throw; nor may
+/// that, or its destructor, use the channel. Send pointers for references, and pointers to channels
+/// for answers. Nothing allocates but the
 /// constructor with a capacity.
 ///
 /// Not for several threads. For one runtime's wires only; on its own thread.
@@ -147,6 +148,7 @@ public:
     ~channel() {
         close();
         while (count_ > 0) static_cast<void>(pop());
+        close();  // for receivers that the values, all promised, have kept waiting
         if (owned_ && capacity_) std::allocator<T>().deallocate(slots_, capacity_);
     }
 
@@ -320,8 +322,9 @@ private:
 /// Waits for a value of a channel, in a list with others. It is triggered when a value is promised
 /// to it, or when the channel is closed. Then it calls take(), which receives the oldest value that
 /// is there, and reset() for the next. Others may receive meanwhile, but the last value is left for
-/// it. reset(), stop() and the destructor give up a promise that was not used. A sender that waits
-/// goes on when its value is taken. Must be gone before the channel is.
+/// it, also if a receiver that waits is handed a newer one. reset(), stop() and the destructor give
+/// up a promise that was not used. A sender that waits goes on when its value is taken; try_send()
+/// does not wait, and so it promises nothing unless there is room in the buffer. Must be gone before the channel is.
 template <class T>
 class recv_wait : public detail::queued_wait {
 public:

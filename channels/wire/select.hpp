@@ -22,7 +22,8 @@ auto on_send(channel<T>& to, T& value, F f) {
     return detail::branch_to<detail::send_branch<T>, F>(std::move(f), to, value);
 }
 /// `fd` can be read without blocking, as io::wait_readable(): a hint, which another wire may be
-/// faster to use; or it cannot be waited for. `f()`, or `f(result<void>)` to be told of the latter.
+/// faster to use; or it cannot be waited for, as EBADF. `f()`, or `f(result<void>)` to tell these
+/// apart: who ignores the latter in a loop will not wait there.
 /// A select asks the kernel once for each of these.
 template <class F>
 auto on_readable(int fd, F f) {
@@ -63,7 +64,7 @@ template <class F>
 auto on_exit(io::process& child, F f) {
     return detail::branch_to<detail::exit_branch, F>(std::move(f), child);
 }
-/// Nothing else is ready: then select() does not wait. `f()`.
+/// Nothing else is ready: then select() does not wait for it. `f()`.
 template <class F = detail::nothing>
 auto otherwise(F f = {}) {
     return detail::branch_to<detail::otherwise_branch, F>(std::move(f));
@@ -98,7 +99,8 @@ WIRE_API result<std::size_t> select(branch_list all);
 ///                  wire::on_deadline(wire::within(5s), [&] { … }));
 ///
 /// The handler runs on the calling wire when the select is over: it may block, select, and throw.
-/// A wire that selects again and again without having to wait yields every 64th time.
+/// Every 64th select of a thread begins with a yield, also one with otherwise(): a wire that never
+/// has to wait would let nobody else run.
 ///
 /// Fails with ECANCELED, or with EINVAL if there is no branch; then no handler is called. Call from
 /// a wire; descriptors, signals and children need a runtime with a reactor. Allocates nothing.
@@ -107,7 +109,7 @@ inline result<std::size_t> select(std::span<branch* const> all) {
 }
 /// The same for an array of branches of one type.
 template <std::derived_from<branch> B>
-result<std::size_t> select(std::span<B> all) {
+requires(!std::is_abstract_v<B>) result<std::size_t> select(std::span<B> all) {
     return detail::select(
         {all.empty() ? nullptr : static_cast<branch*>(all.data()), all.size(), sizeof(B)});
 }

@@ -24,12 +24,13 @@ public:
     wire::result<std::string_view> next(wire::deadline until) noexcept {
         for (;;) {
             const std::string_view rest = begun();
-            const std::size_t length = rest.find('\n');
-            if (length > line_max && rest.size() > line_max) return wire::failure{EMSGSIZE};
-            if (length != rest.npos) {
-                begin_ += length + 1;
-                const bool has_return = length > 0 && rest[length - 1] == '\r';
-                return rest.substr(0, length - (has_return ? 1 : 0));
+            const std::size_t end = rest.find('\n');
+            std::string_view text = rest.substr(0, end);
+            if (text.ends_with('\r')) text.remove_suffix(1);
+            if (text.size() > line_max) return wire::failure{EMSGSIZE};
+            if (end != rest.npos) {
+                begin_ += end + 1;
+                return text;
             }
             if (const int problem = read_more(until); problem != 0) return wire::failure{problem};
         }

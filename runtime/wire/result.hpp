@@ -30,10 +30,12 @@ namespace detail {
 ///     EBADF       the stream, listener or descriptor is closed, or was closed meanwhile
 ///     ENODATA     the peer sent no more although read_exactly() or read_at_least() wanted more
 ///     EDEADLK     run(): wires wait that nothing can wake
-///     EPIPE       remote::call(): the runtime is gone
+///     EPIPE       a channel is closed; remote::call(): the runtime is gone
+///     EAGAIN      try_send(), try_recv() and the like: it would have to wait
 ///     EINVAL, ENAMETOOLONG   an address that is none
 ///
-/// A peer that is gone is EPIPE or ECONNRESET, as the system says. EINTR and EAGAIN never come.
+/// A peer that is gone is EPIPE or ECONNRESET, as the system says. EINTR never comes, nor does
+/// EAGAIN from calls that may block.
 ///
 /// The interface is the part of std::expected that is needed here; that type does not exist in
 /// C++20. `T` needs no default constructor. It may itself be a result: see handle::join().

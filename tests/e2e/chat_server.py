@@ -246,7 +246,7 @@ class Slow(unittest.TestCase):
     def test_who_never_reads_is_dropped_and_the_others_get_everything(self):
         with ChatServer("--backlog", 20) as server:
             alice, bob = server.member("alice", "den"), server.member("bob", "den")
-            before = server.descriptors()
+            before = server.settled_descriptors()
             with server.rude() as rude:
                 rude.sendall(b"/join den\n")
                 bob.hear_until("* rude has joined")
