@@ -1,12 +1,13 @@
 // What libwire's own test programs do, done with ours: the same wires, in the same order, at the
-// same times, but on a virtual clock. Its programs `channel`, `asyncio` and `log_stdout` belong to
-// parts that are not here; `bench` is in the folder of that name.
+// same times, but on a virtual clock. What its `asyncio` and `log_stdout` do is in the tests of
+// files and of the log; `bench` is in the folder of that name.
 #include <doctest/doctest.h>
 #include <signal.h>
 
 #include <chrono>
 #include <string>
 
+#include <wire/channel.hpp>
 #include <wire/fault_report.hpp>
 #include <wire/mutex.hpp>
 #include <wire/runtime.hpp>
@@ -136,6 +137,51 @@ struct server {
 };
 
 }  // namespace
+
+TEST_CASE("libwire channel: the consumer has the message before the producer goes on" * fifo) {
+    program p;
+    channel<int> ch;
+    p.rt.go({.name = "consumer"},
+            [&] { p.say("Consumer got " + std::to_string(ch.recv().value())); });
+    p.rt.go({.name = "producer"}, [&] {
+        CHECK(ch.send(42));
+        yield();
+        p.say("Producer finished");
+    });
+    CHECK(p.rt.run());
+    CHECK(p.log == trace{"0 Consumer got 42", "0 Producer finished"});
+}
+
+TEST_CASE("libwire channel: in lock-step, whoever comes first" * fifo) {
+    const auto send_in_lock_step = [](channel<int>& to, int value) {
+        const auto sent = to.send(value);
+        if (sent) yield();
+        return sent;
+    };
+    for (const bool receiver_first : {false, true}) {
+        program p;
+        channel<int> ch;
+        const auto receiver = [&] {
+            for (int i = 0; i < 3; ++i) p.say("received " + std::to_string(ch.recv().value()));
+        };
+        const auto sender = [&] {
+            for (int i = 0; i < 3; ++i) {
+                p.say("sends " + std::to_string(i));
+                CHECK(send_in_lock_step(ch, i));
+                p.say("sent " + std::to_string(i));
+            }
+        };
+        if (receiver_first) p.rt.go(receiver);
+        p.rt.go(sender);
+        if (!receiver_first) p.rt.go(receiver);
+        CHECK(p.rt.run());
+        trace expected;
+        for (const char* i : {"0", "1", "2"})
+            for (const char* what : {"0 sends ", "0 received ", "0 sent "})
+                expected.push_back(std::string(what) + i);
+        CHECK(p.log == expected);
+    }
+}
 
 TEST_CASE("libwire waiters: the wire that is left over at the end is named, not forgotten") {
     const caught_diagnostics said;

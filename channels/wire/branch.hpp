@@ -20,7 +20,8 @@ class selection;
 
 /// One of the things that select() chooses from, and what to do then: what on_recv() and the like
 /// return. It may be kept and used again, once in one select at a time (asserted when that has to
-/// wait), and may be moved and destroyed while none uses it (asserted). What it was made of must outlive it.
+/// wait), and may be moved and destroyed while none uses it (asserted). What it was made of must
+/// outlive it.
 class WIRE_API branch : protected detail::wake_target {
 public:
     virtual ~branch() { WIRE_ASSERT(!in_, "a branch is destroyed while a select uses it"); }

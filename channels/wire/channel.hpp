@@ -324,7 +324,8 @@ private:
 /// is there, and reset() for the next. Others may receive meanwhile, but the last value is left for
 /// it, also if a receiver that waits is handed a newer one. reset(), stop() and the destructor give
 /// up a promise that was not used. A sender that waits goes on when its value is taken; try_send()
-/// does not wait, and so it promises nothing unless there is room in the buffer. Must be gone before the channel is.
+/// does not wait, and so it promises nothing unless there is room in the buffer. Must be gone
+/// before the channel is.
 template <class T>
 class recv_wait : public detail::queued_wait {
 public:
