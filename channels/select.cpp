@@ -42,7 +42,7 @@ void give_way() noexcept {
 }  // namespace
 
 bool selection::choose(branch& b) noexcept {
-    if (!wake(*sleeper_)) return false;
+    if (!wake(sleeper_)) return false;
     chosen_ = &b;
     return true;
 }
@@ -89,14 +89,12 @@ void selection::disarm() noexcept {
 }
 
 // Returns what has happened; nullptr if it is unknown. `error`: as park().
-branch* selection::sleep(fiber& self, int& error) noexcept {
-    waiter sleeper(self);
-    sleeper_ = &sleeper;
+branch* selection::sleep(int& error) noexcept {
     chosen_ = nullptr;
     error = arm() ? park("select", until_) : 0;
     disarm();
     if (error) return error == ETIMEDOUT ? expiring_ : nullptr;
-    return chosen_->settle() ? chosen_ : nullptr;
+    return chosen_ && chosen_->settle() ? chosen_ : nullptr;
 }
 
 std::size_t selection::place_of(const branch& b) const noexcept {
@@ -106,14 +104,11 @@ std::size_t selection::place_of(const branch& b) const noexcept {
 }
 
 result<std::size_t> selection::run() {
-    fiber* const self = about_to_block();
-    if (!self) return failure{ECANCELED};
-    if (all_.count == 0) return failure{EINVAL};
     give_way();
     branch* happened;
     while (!(happened = try_one())) {
         int error = 0;
-        happened = sleep(*self, error);
+        happened = sleep(error);
         if (happened) break;
         if (error) return failure{error};
     }
@@ -123,7 +118,10 @@ result<std::size_t> selection::run() {
 }
 
 result<std::size_t> select(branch_list all) {
-    return selection(all).run();
+    fiber* const self = about_to_block();
+    if (!self) return failure{ECANCELED};
+    if (all.count == 0) return failure{EINVAL};
+    return selection(all, *self).run();
 }
 
 }  // namespace detail

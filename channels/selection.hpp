@@ -7,7 +7,7 @@ namespace wire::detail {
 
 class selection : immovable {
 public:
-    explicit selection(branch_list all) noexcept : all_(all) {}
+    selection(branch_list all, fiber& self) noexcept : all_(all), sleeper_(self) {}
 
     result<std::size_t> run();
 
@@ -15,7 +15,7 @@ public:
 
     /// A place of `b` is woken. As wake().
     bool choose(branch& b) noexcept;
-    [[nodiscard]] bool undecided() const noexcept { return still_waits(*sleeper_); }
+    [[nodiscard]] bool undecided() const noexcept { return still_waits(sleeper_); }
     /// `b` happens at `until`.
     void expire_at(deadline until, branch& b) noexcept;
     /// `b` happens if nothing else is ready.
@@ -25,11 +25,11 @@ private:
     branch* try_one() noexcept;
     bool arm() noexcept;
     void disarm() noexcept;
-    branch* sleep(fiber& self, int& error) noexcept;
+    branch* sleep(int& error) noexcept;
     [[nodiscard]] std::size_t place_of(const branch& b) const noexcept;
 
     const branch_list all_;
-    waiter* sleeper_ = nullptr;
+    waiter sleeper_;  // in no queue: its places wake it
     branch* chosen_ = nullptr;
     branch* fallback_ = nullptr;
     branch* expiring_ = nullptr;

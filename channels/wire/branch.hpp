@@ -272,7 +272,6 @@ class branch_to final : public Kind {
 public:
     template <class... A>
     explicit branch_to(F f, A&&... a) : Kind(std::forward<A>(a)...), f_(std::move(f)) {}
-    branch_to(branch_to&&) = default;
 
 private:
     void handle() override { this->call(f_); }
