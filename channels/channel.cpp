@@ -48,6 +48,20 @@ bool channel_base::has_value_for(const void* owner) const noexcept {
     return there > promised_;
 }
 
+channel_waiter* channel_base::next_sender_of_rest() noexcept {
+    std::size_t there = count_;
+    const void* last = nullptr;
+    for (channel_waiter* s = senders_.next(nullptr); s; s = senders_.next(s)) {
+        if (s->owner == last || !still_waits(*s)) continue;
+        last = s->owner;
+        if (there++ < promised_) continue;
+        s->unlink();
+        s->done = wake(*s);
+        return s;
+    }
+    return nullptr;
+}
+
 channel_waiter* channel_base::next_receiver_of_rest() noexcept {
     for (channel_waiter* r = receivers_.next(nullptr); r; r = receivers_.next(r)) {
         if (!still_waits(*r) || !has_value_for(r->owner)) continue;

@@ -375,7 +375,7 @@ TEST_CASE("channel: answers come through channels that travel with the questions
 }
 
 TEST_CASE("channel: over-aligned values") {
-    struct alignas(128) wide {
+    struct alignas(32) wide {
         int n;
     };
     on_wire([] {

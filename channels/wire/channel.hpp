@@ -48,8 +48,8 @@ union room {
 
 /// What channels of all types have in common.
 ///
-/// A value that is promised to a recv_wait stays in the channel until that takes one: others leave
-/// `promised_` values there.
+/// A value that is promised to a recv_wait stays in the channel until that takes it: the first
+/// `promised_` values are not for others.
 ///
 /// Invariants, of those whose park is not over
 ///   1. A receiver waits only while no value is there that is not promised.
@@ -86,6 +86,8 @@ protected:
     void promise_one() noexcept;
     /// Whether there is a value that recv() may take.
     [[nodiscard]] bool has_value() const noexcept { return has_value_for(nullptr); }
+    /// Wakes the sender whose value is the first that is not promised; the buffer has none such.
+    channel_waiter* next_sender_of_rest() noexcept;
     /// Wakes the receiver that has waited longest of those for which there is such a value.
     channel_waiter* next_receiver_of_rest() noexcept;
     /// Whether a send() would not wait.
@@ -185,15 +187,11 @@ public:
     result<T> recv(deadline until = never) noexcept {
         detail::fiber* const self = detail::about_to_block();
         if (!self) return failure{ECANCELED};
-        if (count_ <= promised_ || !senders_.empty()) return recv_slowly(*self, until);
+        if (count_ == 0 || promised_ > 0 || !senders_.empty()) return recv_slowly(*self, until);
         return pop();
     }
     /// Receives what is there: fails with EAGAIN otherwise, or with EPIPE. Never suspends.
-    result<T> try_recv() noexcept {
-        if (promised_ > 0 && !has_value()) [[unlikely]]
-            return failure{why_none()};
-        return pull();
-    }
+    result<T> try_recv() noexcept { return promised_ == 0 ? pull() : pull_rest(); }
 
     /// Receives with every step: an input iterator. Its end is any error of recv().
     class iterator {
@@ -247,6 +245,26 @@ private:
         return 0;
     }
 
+    // Takes the oldest value that is not promised.
+    [[gnu::noinline]] result<T> pull_rest() noexcept {
+        if (count_ > promised_) {
+            move_to_head(promised_);
+            return pull_buffered();
+        }
+        detail::channel_waiter* const s = has_value() ? next_sender_of_rest() : nullptr;
+        if (!s) return failure{why_none()};
+        return std::move(*static_cast<T*>(s->value));
+    }
+    // Moves the n-th value of the buffer to its head, before all that are older.
+    void move_to_head(std::size_t n) noexcept {
+        T value(std::move(slot(n)));
+        for (; n > 0; --n) {
+            std::destroy_at(&slot(n));
+            std::construct_at(&slot(n), std::move(slot(n - 1)));
+        }
+        std::destroy_at(&slot(0));
+        std::construct_at(&slot(0), std::move(value));
+    }
     // Takes the oldest value, promised or not.
     result<T> pull() noexcept {
         if (count_ > 0) return pull_buffered();
@@ -276,7 +294,9 @@ private:
         return to_result(me.done ? 0 : error ? error : EPIPE);
     }
     [[gnu::noinline]] result<T> recv_slowly(detail::fiber& self, deadline until) noexcept {
-        if (promised_ == 0 || has_value()) {
+        if (promised_ > 0) {
+            if (has_value()) return pull_rest();
+        } else {
             if (count_ > 0) return pull_buffered();
             if (T* const value = pull_waiting()) return std::move(*value);
         }
@@ -301,11 +321,11 @@ private:
         if (closed_ && count_ == 0) detail::wake_all(receivers_);
     }
 
-    void push(T& value) noexcept {
-        std::size_t at = head_ + count_++;
-        if (at >= capacity_) at -= capacity_;
-        std::construct_at(slots_ + at, std::move(value));
+    T& slot(std::size_t n) noexcept {
+        const std::size_t at = head_ + n;
+        return slots_[at >= capacity_ ? at - capacity_ : at];
     }
+    void push(T& value) noexcept { std::construct_at(&slot(count_++), std::move(value)); }
     T pop() noexcept {
         T& oldest = slots_[head_];
         if (++head_ == capacity_) head_ = 0;
@@ -320,12 +340,11 @@ private:
 };
 
 /// Waits for a value of a channel, in a list with others. It is triggered when a value is promised
-/// to it, or when the channel is closed. Then it calls take(), which receives the oldest value that
-/// is there, and reset() for the next. Others may receive meanwhile, but the last value is left for
-/// it, also if a receiver that waits is handed a newer one. reset(), stop() and the destructor give
-/// up a promise that was not used. A sender that waits goes on when its value is taken; try_send()
-/// does not wait, and so it promises nothing unless there is room in the buffer. Must be gone
-/// before the channel is.
+/// to it, the oldest that nobody else has, or when the channel is closed. Whoever wants the value
+/// calls take(), and reset() for the next; until then nobody else receives it. reset(), stop() and
+/// the destructor give up a promise that was not used. A sender that waits goes on when its value
+/// is taken; try_send() does not wait, and so it promises nothing unless there is room in the
+/// buffer. Must be gone before the channel is.
 template <class T>
 class recv_wait : public detail::queued_wait {
 public:

@@ -178,7 +178,7 @@ private:
     }
     progress try_recv(wire_state& me, const step& s) {
         channel_state& c = at(s.channel);
-        me.e.value = has_value(c) ? pull(c) : 0;
+        me.e.value = has_value(c) ? pull_rest(c) : 0;
         return result(me, me.e.value ? 0 : c.why_none());
     }
 
@@ -422,6 +422,23 @@ private:
         c.buffer.pop_front();
         if (!c.senders.empty()) c.buffer.push_back(take_from_sender(c.senders.front()));
         return value;
+    }
+
+    // The oldest value after those that are promised, if there is one.
+    int pull_rest(channel_state& c) {
+        const auto promised = index(c.promised);
+        if (c.buffer.size() > promised) {
+            const int value = c.buffer[promised];
+            c.buffer.erase(c.buffer.begin() + c.promised);
+            if (!c.senders.empty()) c.buffer.push_back(take_from_sender(c.senders.front()));
+            return value;
+        }
+        std::vector<int> passed;
+        for (const place& p : c.senders) {
+            if (!std::ranges::count(passed, p.wire)) passed.push_back(p.wire);
+            if (c.buffer.size() + passed.size() > promised) return take_from_sender(p);
+        }
+        return 0;
     }
 
     int take_from_sender(place p) {
