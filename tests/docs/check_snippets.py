@@ -2,8 +2,8 @@
 """Checks what the documents say that a program can check.
 
     check_snippets.py SOURCE_DIR [COMPILER FLAG...]
-    check_snippets.py --extract FOLDER DOCUMENT NAME...
-    check_snippets.py --outputs FOLDER DOCUMENT
+    check_snippets.py --extract SOURCE DOCUMENT
+    check_snippets.py --outputs PROGRAM DOCUMENT
     check_snippets.py --self-check [COMPILER]
 
 In README.md, CONTRIBUTING.md and docs/*.md of SOURCE_DIR:
@@ -17,8 +17,9 @@ In README.md, CONTRIBUTING.md and docs/*.md of SOURCE_DIR:
     what it prints. Only docs/guide.md has such: meson.build of this folder builds and runs them.
 Every marker must be of use: one that is followed by something else is an error.
 
---extract writes the programs of DOCUMENT to FOLDER/NAME.cpp; they must be those that are named.
---outputs runs FOLDER/NAME for each: the status must be 0, and the output as DOCUMENT shows it.
+--extract writes all programs of DOCUMENT into one SOURCE; what is made of it runs the program whose
+name it is given. --outputs runs PROGRAM for each: the status must be 0, and the output as DOCUMENT
+shows it.
 """
 
 import pathlib
@@ -166,20 +167,28 @@ def read_programs(path):
     return {block[2]: (block, output) for block, output in programs(document)}
 
 
-def extract(folder, path, names):
+def extract(source, path):
+    """All programs in one source, to compile the headers once: each in a namespace of its own, with
+    the lines of the document, and a main() that calls the one that it is told."""
     found = read_programs(path)
-    if set(found) != set(names):
-        sys.exit(f"{path} has {sorted(found)}, tests/docs/meson.build {sorted(names)}")
+    includes, spaces, calls = set(), [], []
     for name, ((number, *_, code), _) in found.items():
-        (folder / f"{name}.cpp").write_text(f'#line {number + 1} "{path}"\n{code}')
+        lines = code.splitlines()
+        includes.update(line for line in lines if line.startswith("#include"))
+        body = "\n".join("" if line.startswith("#include") else line for line in lines)
+        spaces.append(f'namespace step_{name} {{\n#line {number + 1} "{path}"\n{body}\n}}\n')
+        calls.append(f'    if (name == "{name}") return step_{name}::main();\n')
+    source.write_text("\n".join(sorted(includes)) + "\n#include <string_view>\n\n" + "".join(spaces)
+                      + "int main(int, char** argv) {\n    const std::string_view name(argv[1]);\n"
+                      + "".join(calls) + "    return 2;\n}\n")
 
 
-def check_outputs(folder, path):
+def check_outputs(program, path):
     """What is wrong with the programs' outputs, and how many programs there are."""
     errors, found = [], read_programs(path)
     for name, (_, (number, *_, expected)) in found.items():
         try:
-            run = subprocess.run([folder.resolve() / name], stdin=subprocess.DEVNULL, text=True,
+            run = subprocess.run([program.resolve(), name], stdin=subprocess.DEVNULL, text=True,
                                  capture_output=True, timeout=30)
             said, printed, complaint = f"exit status {run.returncode}", run.stdout, run.stderr
             fine = run.returncode == 0 and printed == expected
@@ -238,7 +247,7 @@ def planted_outputs(folder):
         if script:
             (path.parent / "p").write_text(f"#!/bin/sh\n{script}\n")
             (path.parent / "p").chmod(0o755)
-        errors, count = check_outputs(path.parent, path)
+        errors, count = check_outputs(path.parent / "p", path)
         if count != 1 or bool(errors) != bool(expected) or (errors and expected not in errors[0]):
             yield f"planted the output «{name}», found {errors}"
 
@@ -291,7 +300,7 @@ def main():
     if sys.argv[1:2] == ["--self-check"]:
         errors, what = self_check(sys.argv[2:] or ["c++"]), "every planted mistake is found"
     elif sys.argv[1:2] == ["--extract"]:
-        return extract(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), sys.argv[4:])
+        return extract(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
     elif sys.argv[1:2] == ["--outputs"]:
         errors, count = check_outputs(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
         what = f"{count} programs print what is shown"
