@@ -48,6 +48,7 @@ using buffer = std::span<std::byte>;
 using data = std::span<const std::byte>;
 using parts = std::span<const iovec>;
 using raw = const sockaddr*;
+using branches = std::span<wire::branch* const>;
 
 const std::map<std::string, names> ours = {
     {"W1", {TYPE(wire::runtime)}},
@@ -93,6 +94,14 @@ const std::map<std::string, names> ours = {
     {"W22", {MEMBER(wire::wait, wake)}},
     {"W23", {MEMBER(wire::wait_list, await, wire::never)}},
     {"W24", {MEMBER(wire::wait, await, wire::never)}},
+    {"W25",
+     {TYPE(wire::channel<int>), MEMBER(wire::channel<int>, send, 1, wire::never),
+      MEMBER(wire::channel<int>, recv, wire::never), MEMBER(wire::channel<int>, try_recv),
+      MEMBER(wire::channel<int>, try_send, 1)}},
+    {"W26",
+     {TYPE(wire::recv_wait<int>), MEMBER(wire::recv_wait<int>, take),
+      CALL(wire::select, branches()),
+      CALL(wire::on_recv, std::declval<wire::channel<int>&>(), [](wire::result<int>) {})}},
     {"W27", {TYPE(wire::io::reactor)}},
     {"W28",
      {CALL(wire::io::wait_readable, 0, wire::never),
