@@ -134,7 +134,7 @@ TEST_CASE("channel: a buffer takes what it has room for, in order" * fifo) {
 }
 
 TEST_CASE("channel: a buffer of any capacity wraps around") {
-    for (std::size_t capacity : {1, 2, 3, 7}) {
+    for (const std::size_t capacity : {1u, 2u, 3u, 7u}) {
         on_wire([&] {
             channel<int> ch(capacity);
             int in = 0;

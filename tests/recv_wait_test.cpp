@@ -67,7 +67,7 @@ TEST_CASE("recv_wait: a sender that waits goes on when its value is taken") {
 }
 
 TEST_CASE("recv_wait: nobody else gets the value that is promised to it") {
-    for (std::size_t capacity : {0, 1, 2}) {
+    for (const std::size_t capacity : {0u, 1u, 2u}) {
         on_wire([=] {
             channel<int> ch(capacity);
             recv_wait<int> incoming(ch);
@@ -88,7 +88,7 @@ TEST_CASE("recv_wait: nobody else gets the value that is promised to it") {
 }
 
 TEST_CASE("recv_wait: what is not taken is for those who wait, or for who comes next") {
-    for (std::size_t capacity : {0, 1}) {
+    for (const std::size_t capacity : {0u, 1u}) {
         for (const bool somebody_waits : {false, true}) {
             on_wire([=] {
                 channel<int> ch(capacity);
