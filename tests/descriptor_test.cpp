@@ -19,17 +19,6 @@
 namespace wire::test {
 namespace {
 
-// Fills both kernel buffers, so that the next write blocks. Returns how much they took.
-std::size_t stuff(stream& s) {
-    const std::string chunk(64 * 1024, 's');
-    std::size_t total = 0;
-    for (;;) {
-        const auto sent = s.write_all(chunk, within(20ms));
-        total += sent.done;
-        if (!sent) return total;
-    }
-}
-
 TEST_CASE("descriptor: one wire reads while another writes on the same socket") {
     over_each([](stream& near, stream& far) {
         shrink_buffer(near);
@@ -122,7 +111,7 @@ TEST_CASE("descriptor: the end of the stream reaches every reader") {
 
 TEST_CASE("descriptor: close wakes every wire that waits, in both directions, with EBADF") {
     over_each([](stream& near, stream& far) {
-        stuff(far);
+        stuff(far, near);
         std::vector<handle<std::string>> waiting;
         for (int i = 0; i < 2; ++i) {
             waiting.push_back(spawn([&] { return take(far); }));

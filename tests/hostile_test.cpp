@@ -69,14 +69,7 @@ TEST_CASE("hostile: closing a stream below a hundred readers ends them all, in o
 
 TEST_CASE("hostile: closing a stream below a hundred writers ends them all, in order") {
     over_each([](stream& near, stream& far) {
-        // TCP would make its buffers larger in the course of time.
-        CHECK(near.set_option(SOL_SOCKET, SO_RCVBUF, 16 * 1024));
-        shrink_buffer(far);
-        const std::string much(64 * 1024, 'x');
-        while (far.write_all(much, shortly())) {
-        }
-        while (far.write_all("x", within(100ms))) {  // what is too small to be called room
-        }
+        stuff(far, near);
         waiting_crowd writers([&](int) { return error_name(far.write_all("x").code); });
         far.close();
         CHECK(writers.outcomes() == all_of("!EBADF"));

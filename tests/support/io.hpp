@@ -122,6 +122,18 @@ inline void put(stream& s, std::string_view text) {
     CHECK(sent.done == text.size());
 }
 
+/// Sends until there is no room, and none comes: TCP would make its buffers larger in the course of
+/// time.
+inline void stuff(stream& from, stream& to) {
+    CHECK(to.set_option(SOL_SOCKET, SO_RCVBUF, 16 * 1024));
+    shrink_buffer(from);
+    const std::string much(64 * 1024, 'x');
+    while (from.write_all(much, shortly())) {
+    }
+    while (from.write_all("x", within(100ms))) {  // what is too small to be called room
+    }
+}
+
 /// Sends back what comes, until the end or an error.
 inline void echo(stream& s) {
     std::array<std::byte, 8192> buffer;
