@@ -46,13 +46,13 @@ protected:
 /// it goes out of scope.
 struct waiter : link {
     waiter() noexcept : waiter(running_fiber("only a wire can wait here: call this from a wire")) {}
-    explicit waiter(fiber& running) noexcept : who(&running) {}
+    explicit waiter(fiber& running) noexcept : who(&running), target(nullptr) {}
     explicit waiter(wake_target& t) noexcept : who(nullptr), target(&t) {}
     ~waiter() {
         if (linked()) unlink();
     }
     fiber* const who;
-    wake_target* const target = nullptr;  // if `who` is nullptr
+    wake_target* const target;  // if `who` is nullptr
 };
 
 /// Suspends the running wire until wake(), `until` or cancellation. `what` says in reports what it
