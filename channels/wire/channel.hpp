@@ -187,7 +187,9 @@ public:
     result<T> recv(deadline until = never) noexcept {
         detail::fiber* const self = detail::about_to_block();
         if (!self) return failure{ECANCELED};
-        if (count_ == 0 || promised_ > 0 || !senders_.empty()) return recv_slowly(*self, until);
+        // One branch for both, which are rare.
+        const bool others = (promised_ | static_cast<std::size_t>(!senders_.empty())) != 0;
+        if (count_ == 0 || others) return recv_slowly(*self, until);
         return pop();
     }
     /// Receives what is there: fails with EAGAIN otherwise, or with EPIPE. Never suspends.
@@ -325,7 +327,11 @@ private:
         const std::size_t at = head_ + n;
         return slots_[at >= capacity_ ? at - capacity_ : at];
     }
-    void push(T& value) noexcept { std::construct_at(&slot(count_++), std::move(value)); }
+    void push(T& value) noexcept {
+        std::size_t at = head_ + count_++;
+        if (at >= capacity_) at -= capacity_;
+        std::construct_at(slots_ + at, std::move(value));
+    }
     T pop() noexcept {
         T& oldest = slots_[head_];
         if (++head_ == capacity_) head_ = 0;
