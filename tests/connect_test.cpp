@@ -7,6 +7,7 @@
 
 #include <wire/spawn.hpp>
 
+#include "support/closed_port.hpp"
 #include "support/failing_call.hpp"
 #include "support/full_listener.hpp"
 
@@ -34,8 +35,8 @@ TEST_CASE("connect: a connection is made, over IPv4, IPv6 and Unix") {
 
 TEST_CASE("connect: nobody listens: ECONNREFUSED") {
     on_wires([] {
-        const auto port = io::listen_tcp("127.0.0.1", 0)->port();  // closed again
-        CHECK(io::connect_tcp("127.0.0.1", port, soon()).code() == ECONNREFUSED);
+        const closed_port nobody;
+        CHECK(io::connect(nobody.address(), soon()).code() == ECONNREFUSED);
         CHECK(io::connect_unix("@nobody-is-there", soon()).code() == ECONNREFUSED);
         CHECK(io::connect_unix("/nonexistent/socket", soon()).code() == ENOENT);
     });

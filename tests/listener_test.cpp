@@ -10,6 +10,7 @@
 
 #include <wire/spawn.hpp>
 
+#include "support/closed_port.hpp"
 #include "support/failing_call.hpp"
 #include "support/trace.hpp"
 
@@ -214,8 +215,10 @@ TEST_CASE("listener: listeners with reuse_port share a port") {
 
 TEST_CASE("listener: an IPv6 listener leaves IPv4 alone, unless told otherwise") {
     on_wires([] {
-        auto six = io::listen_tcp("::", 0).value();
-        CHECK(io::connect_tcp("127.0.0.1", six.port(), soon()).code() == ECONNREFUSED);
+        const closed_port four;
+        auto six = io::listen_tcp("::", four.port()).value();
+        CHECK(io::connect(four.address(), soon()).code() == ECONNREFUSED);
+        CHECK(outcome(io::listen_tcp("::", four.port(), {.ipv6_only = false})) == "!EADDRINUSE");
         auto both = io::listen_tcp("::", 0, {.ipv6_only = false}).value();
         CHECK(io::connect_tcp("127.0.0.1", both.port(), soon()).code() == 0);
         CHECK(io::connect_tcp("::1", both.port(), soon()).code() == 0);
@@ -245,8 +248,8 @@ TEST_CASE("listener: adopt takes over a listening socket, release gives it away"
 
 TEST_CASE("listener: moving keeps it, assigning closes what was there") {
     on_wires([] {
-        auto one = any_port();
-        auto two = any_port();
+        auto one = io::listen_unix(own_address("one")).value();
+        auto two = io::listen_unix(own_address("two")).value();
         const auto first = one.local_address().value();
         const auto second = two.local_address().value();
         CHECK(outcome(two.accept(shortly())) == "!ETIMEDOUT");

@@ -11,6 +11,7 @@
 #include <wire/resolve.hpp>
 #include <wire/spawn.hpp>
 
+#include "support/closed_port.hpp"
 #include "support/diagnostics.hpp"
 #include "support/failing_call.hpp"
 #include "support/full_listener.hpp"
@@ -22,11 +23,6 @@ using addresses = std::vector<io::address>;
 
 io::address at(std::string_view host, std::uint16_t port) {
     return io::address::ip(host, port).value();
-}
-
-// Nobody listens there.
-io::address dead(std::string_view host = "127.0.0.1") {
-    return at(host, io::listen_tcp(host, 0)->port());
 }
 
 // Makes look-ups wait in the helper's thread until they are let go.
@@ -154,8 +150,9 @@ TEST_CASE("connect to a name: resolves it and connects") {
             put(near, "x");
             CHECK(take(far) == "x");
         }
-        door.close();
-        CHECK(error_name(io::connect("127.0.0.1", port, soon()).code()) == "!ECONNREFUSED");
+        const closed_port dead;
+        const auto nobody = io::connect("127.0.0.1", std::to_string(dead.port()), soon());
+        CHECK(error_name(nobody.code()) == "!ECONNREFUSED");
     });
 }
 
@@ -164,8 +161,9 @@ TEST_CASE("connect to a name: resolves it and connects") {
 TEST_CASE("connect any: the first address that answers is taken, one that refuses costs no time") {
     on_wires([] {
         auto door = io::listen_tcp("127.0.0.1", 0).value();
-        addresses to(20, dead());
-        to.push_back(dead("::1"));
+        const closed_port four, six("::1");
+        addresses to(20, four.address());
+        to.push_back(six.address());
         to.push_back(at("127.0.0.1", door.port()));
         auto near = io::connect_any(to, within(4s)).value();  // 20 delays would be 5 s
         auto far = door.accept(soon()).value();
@@ -199,7 +197,8 @@ TEST_CASE("connect any: the families take turns, beginning with the first") {
 
 TEST_CASE("connect any: if none answers the first one's error is told") {
     on_wires([] {
-        const addresses to = {dead(), io::address::local("/nonexistent/socket").value()};
+        const closed_port dead;
+        const addresses to = {dead.address(), io::address::local("/nonexistent/socket").value()};
         CHECK(error_name(io::connect_any(to, soon()).code()) == "!ECONNREFUSED");
         const addresses other_way = {to[1], to[0]};
         CHECK(error_name(io::connect_any(other_way, soon()).code()) == "!ENOENT");
