@@ -35,47 +35,48 @@ void channel_base::promise_one() noexcept {
     }
 }
 
-// Of what a select would send it sends one at most; its places follow one another.
-bool channel_base::has_value_for(const void* owner) const noexcept {
-    std::size_t there = count_;
+// The first sender whose value is not promised, but of `owner`; the buffer has none such. Of what a
+// select would send it sends one at most; its places follow one another.
+channel_waiter* channel_base::sender_of_rest(const void* owner) const noexcept {
+    std::size_t before = count_;
     const void* last = owner;
-    auto& senders = const_cast<list<channel_waiter>&>(senders_);
-    for (channel_waiter* s = senders.next(nullptr); s && there <= promised_; s = senders.next(s)) {
-        if (s->owner == owner || s->owner == last || !still_waits(*s)) continue;
-        last = s->owner;
-        ++there;
-    }
-    return there > promised_;
-}
-
-channel_waiter* channel_base::next_sender_of_rest() noexcept {
-    std::size_t there = count_;
-    const void* last = nullptr;
     for (channel_waiter* s = senders_.next(nullptr); s; s = senders_.next(s)) {
-        if (s->owner == last || !still_waits(*s)) continue;
+        if (s->owner == owner || s->owner == last || !still_waits(*s)) continue;
+        if (before++ >= promised_) return s;
         last = s->owner;
-        if (there++ < promised_) continue;
-        s->unlink();
-        s->done = wake(*s);
-        return s;
     }
     return nullptr;
+}
+
+bool channel_base::has_value_for(const void* owner) const noexcept {
+    return count_ > promised_ || sender_of_rest(owner);
+}
+
+namespace {
+
+// For one that still waits.
+channel_waiter* served(channel_waiter* w) noexcept {
+    if (!w) return nullptr;
+    w->unlink();
+    w->done = wake(*w);
+    return w;
+}
+
+}  // namespace
+
+channel_waiter* channel_base::next_sender_of_rest() noexcept {
+    return served(sender_of_rest(nullptr));
 }
 
 channel_waiter* channel_base::next_receiver_of_rest() noexcept {
-    for (channel_waiter* r = receivers_.next(nullptr); r; r = receivers_.next(r)) {
-        if (!still_waits(*r) || !has_value_for(r->owner)) continue;
-        r->unlink();
-        r->done = wake(*r);
-        return r;
-    }
-    return nullptr;
+    channel_waiter* r = receivers_.next(nullptr);
+    while (r && !(still_waits(*r) && has_value_for(r->owner))) r = receivers_.next(r);
+    return served(r);
 }
 
 bool channel_base::has_taker() const noexcept {
     if (closed_ || count_ < capacity_) return true;
-    auto& receivers = const_cast<list<channel_waiter>&>(receivers_);
-    for (channel_waiter* r = receivers.next(nullptr); r; r = receivers.next(r))
+    for (channel_waiter* r = receivers_.next(nullptr); r; r = receivers_.next(r))
         if (r->value && still_waits(*r)) return true;
     return false;
 }

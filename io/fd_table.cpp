@@ -11,9 +11,7 @@ void end_waits(wire::detail::list<fd_waiter>& queue, int error) noexcept {
     while (!queue.empty()) {
         fd_waiter& w = queue.front();
         w.error = error;
-        w.unlink();
-        if (w.counted) --*w.counted;
-        wire::detail::wake(w);
+        take_out(w);
     }
 }
 

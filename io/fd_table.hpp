@@ -17,18 +17,22 @@ class backend;
 struct acceptor;
 struct flight;
 
+/// Takes `w` out of its queue and wakes it. As wake().
+inline bool take_out(fd_waiter& w) noexcept {
+    w.unlink();
+    if (w.counted) --*w.counted;
+    return wire::detail::wake(w);
+}
+
 /// Wakes the longest-waiting wire of a direction, and the waits before it: those only look, so the
 /// readiness is still there. Returns whether there was anybody.
 inline bool wake_next(wire::detail::list<fd_waiter>& queue) noexcept {
     bool any = false;
     while (!queue.empty()) {
         fd_waiter& w = queue.front();
-        w.unlink();
-        const bool only_looks = w.counted != nullptr;
-        if (only_looks) --*w.counted;
-        if (!wire::detail::wake(w)) continue;
+        if (!take_out(w)) continue;
         any = true;
-        if (!only_looks) break;
+        if (!w.counted) break;
     }
     return any;
 }

@@ -316,13 +316,13 @@ void reactor_uring::on_poll(poll_request& p, int result) noexcept {
     if (!w) return;
     --waiting_;
     w->request = nullptr;
-    if (w->linked()) w->unlink();
+    w->leave();
     if (result < 0) w->error = -result;
     wire::detail::wake(*w);
 }
 
 void reactor_uring::unwatch(fd_waiter& w) noexcept {
-    if (w.linked()) w.unlink();
+    w.leave();
     give_up(w);
 }
 

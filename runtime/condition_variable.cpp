@@ -24,7 +24,7 @@ result<void> condition_variable::wait(std::unique_lock<mutex>& lock, deadline un
     m.unlock();
     const int error = detail::park("condition_variable", until);
     if (!error) return {};
-    if (me.linked()) me.unlink();  // before the next park, or it would be taken for this one
+    me.leave();  // before the next park, or it would be taken for this one
     m.lock();
     return failure{error};
 }

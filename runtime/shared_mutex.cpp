@@ -46,7 +46,7 @@ result<void> shared_mutex::lock_until(purpose why, deadline until) noexcept {
     waiting_.push_back(mine);
     const int error = s.park(mine.shown(), until);
     if (!error) return {};
-    if (mine.linked()) mine.unlink();
+    mine.leave();
     admit();  // those who waited only because this one did
     return failure{error};
 }

@@ -102,7 +102,7 @@ result<wait*> wait_list::await(deadline until) noexcept {
 }
 
 void detail::placed_wait::leave() noexcept {
-    if (here.linked()) here.unlink();
+    here.leave();
 }
 
 timer::alarm::alarm(wire::timer& t) noexcept

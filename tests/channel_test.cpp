@@ -12,6 +12,7 @@
 
 #include <wire/runtime.hpp>
 #include <wire/spawn.hpp>
+#include "support/box.hpp"
 #include "support/count_malloc.hpp"
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
@@ -25,12 +26,6 @@ using namespace wire::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-using box = std::unique_ptr<int>;
-
-box boxed(int n) {
-    return std::make_unique<int>(n);
-}
 
 static_assert(std::ranges::input_range<channel<int>>);
 static_assert(std::ranges::input_range<channel<box>>);

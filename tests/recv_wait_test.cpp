@@ -12,6 +12,7 @@
 #include <wire/event.hpp>
 #include <wire/runtime.hpp>
 #include <wire/spawn.hpp>
+#include "support/box.hpp"
 #include "support/dies.hpp"
 #include "support/on_wire.hpp"
 #include "support/subject.hpp"
@@ -19,16 +20,6 @@
 using namespace wire;
 using namespace wire::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-using box = std::unique_ptr<int>;
-
-box boxed(int n) {
-    return std::make_unique<int>(n);
-}
-
-}  // namespace
 
 TEST_CASE("recv_wait: the first in the order of chaining that has a value") {
     on_wire([] {

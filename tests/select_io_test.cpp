@@ -10,11 +10,10 @@
 #include <wire/spawn.hpp>
 #include "support/diagnostics.hpp"
 #include "support/environment.hpp"
+#include "support/never_called.hpp"
 
 namespace wire::test {
 namespace {
-
-constexpr auto never_called = [](auto&&...) { FAIL_CHECK("a branch happened that must not"); };
 
 class counter {
 public:

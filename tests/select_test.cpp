@@ -15,11 +15,13 @@
 #include <wire/runtime.hpp>
 #include <wire/semaphore.hpp>
 #include <wire/spawn.hpp>
+#include "support/box.hpp"
 #include "support/count_malloc.hpp"
 #include "support/diagnostics.hpp"
 #include "support/dies.hpp"
 #include "support/environment.hpp"
 #include "support/fifo.hpp"
+#include "support/never_called.hpp"
 #include "support/on_wire.hpp"
 #include "support/subject.hpp"
 #include "support/trace.hpp"
@@ -27,19 +29,6 @@
 using namespace wire;
 using namespace wire::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-using box = std::unique_ptr<int>;
-
-box boxed(int n) {
-    return std::make_unique<int>(n);
-}
-
-// A branch that must not happen.
-constexpr auto never_called = [](auto&&...) { FAIL_CHECK("a branch happened that must not"); };
-
-}  // namespace
 
 TEST_CASE("select: the one that is ready happens, and its place is returned") {
     on_wire([] {

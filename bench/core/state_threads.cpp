@@ -170,6 +170,11 @@ public:
     conditions(const conditions&) = delete;
     conditions& operator=(const conditions&) = delete;
 
+    void tell_all() {
+        st_cond_broadcast(filled);
+        st_cond_broadcast(emptied);
+    }
+
     st_cond_t const filled = st_cond_new();
     st_cond_t const emptied = st_cond_new();
 };
@@ -205,8 +210,7 @@ public:
 
     void close() {
         closed_ = true;
-        st_cond_broadcast(changed_.filled);
-        st_cond_broadcast(changed_.emptied);
+        changed_.tell_all();
     }
 
 private:
@@ -238,8 +242,7 @@ public:
 
     void close() {
         closed_ = true;
-        st_cond_broadcast(changed_.filled);
-        st_cond_broadcast(changed_.emptied);
+        changed_.tell_all();
     }
 
 private:

@@ -59,11 +59,35 @@ private:
 
 namespace detail {
 
-template <class T>
-class recv_branch : public branch {
+/// One whose place is in the queue of a channel; `at` is the value or the room for it.
+class WIRE_API channel_branch : public branch {
 protected:
-    explicit recv_branch(channel<T>& from) noexcept : from_(from) {}
-    recv_branch(recv_branch&& other) noexcept : branch(std::move(other)), from_(other.from_) {}
+    explicit channel_branch(void* at) noexcept : here_(*this, at) {}
+    channel_branch(channel_branch&& other, void* at) noexcept
+        : branch(std::move(other)), here_(*this, at) {}
+
+    void queue_in(list<channel_waiter>& queue, selection& in) noexcept {
+        here_.done = false;
+        here_.owner = &in;
+        queue.push_back(here_);
+    }
+    int error_ = 0;
+
+private:
+    void disarm() noexcept final { here_.leave(); }
+    bool settle() noexcept final {
+        error_ = here_.done ? 0 : EPIPE;
+        return true;
+    }
+    channel_waiter here_;
+};
+
+template <class T>
+class recv_branch : public channel_branch {
+protected:
+    explicit recv_branch(channel<T>& from) noexcept : channel_branch(&value_), from_(from) {}
+    recv_branch(recv_branch&& other) noexcept
+        : channel_branch(std::move(other), &value_), from_(other.from_) {}
 
     template <class F>
     void call(F& f) {
@@ -82,31 +106,21 @@ private:
         return error_ != EAGAIN;
     }
     bool arm(selection& in) noexcept final {
-        here_.done = false;
-        here_.owner = &in;
-        from_.receivers_.push_back(here_);
-        return true;
-    }
-    void disarm() noexcept final {
-        if (here_.linked()) here_.unlink();
-    }
-    bool settle() noexcept final {
-        error_ = here_.done ? 0 : EPIPE;
+        queue_in(from_.receivers_, in);
         return true;
     }
 
     channel<T>& from_;
-    int error_ = 0;
     room<T> value_;
-    channel_waiter here_{*this, &value_.value};
 };
 
 template <class T>
-class send_branch : public branch {
+class send_branch : public channel_branch {
 protected:
-    send_branch(channel<T>& to, T& value) noexcept : to_(to), value_(value) {}
+    send_branch(channel<T>& to, T& value) noexcept
+        : channel_branch(&value), to_(to), value_(value) {}
     send_branch(send_branch&& other) noexcept
-        : branch(std::move(other)), to_(other.to_), value_(other.value_) {}
+        : channel_branch(std::move(other), &other.value_), to_(other.to_), value_(other.value_) {}
 
     template <class F>
     void call(F& f) {
@@ -120,24 +134,13 @@ private:
         return error_ != EAGAIN;
     }
     bool arm(selection& in) noexcept final {
-        here_.done = false;
-        here_.owner = &in;
-        to_.senders_.push_back(here_);
+        queue_in(to_.senders_, in);
         if (!to_.receivers_.empty()) to_.promise_one();
-        return true;
-    }
-    void disarm() noexcept final {
-        if (here_.linked()) here_.unlink();
-    }
-    bool settle() noexcept final {
-        error_ = here_.done ? 0 : EPIPE;
         return true;
     }
 
     channel<T>& to_;
     T& value_;
-    int error_ = 0;
-    channel_waiter here_{*this, &value_};
 };
 
 /// One whose place is a plain waiter, and whose handler takes nothing.
@@ -150,9 +153,7 @@ protected:
     void call(F& f) {
         f();
     }
-    void disarm() noexcept final {
-        if (here_.linked()) here_.unlink();
-    }
+    void disarm() noexcept final { here_.leave(); }
     waiter here_{*this};
 };
 

@@ -26,8 +26,7 @@ struct channel_waiter : waiter {
     channel_waiter(fiber& self, void* at) noexcept : waiter(self), value(at), owner(&self) {}
     channel_waiter(wake_target& t, void* at) noexcept : waiter(t), value(at), owner(&t) {}
 
-    void* const
-        value;  // the sender's, or room for one; nullptr: a recv_wait, which is promised one
+    void* const value;  // the sender's, or room for one; nullptr: a recv_wait, to be promised one
     const void* owner;  // the same for the places of one select: it receives nothing of itself
     bool done = false;  // it has gone over, or is promised
 };
@@ -105,6 +104,7 @@ protected:
 
 private:
     channel_waiter* search_receiver(bool promises) noexcept;
+    [[nodiscard]] channel_waiter* sender_of_rest(const void* owner) const noexcept;
     [[nodiscard]] bool has_value_for(const void* owner) const noexcept;
 };
 
@@ -119,8 +119,7 @@ private:
 ///
 /// T is moved, never copied but by send(const T&), and its move constructor must not throw; nor may
 /// that, or its destructor, use the channel. Send pointers for references, and pointers to channels
-/// for answers. Nothing allocates but the
-/// constructor with a capacity.
+/// for answers. Nothing allocates but the constructor with a capacity.
 ///
 /// Not for several threads. For one runtime's wires only; on its own thread.
 template <class T>
@@ -253,7 +252,7 @@ private:
             move_to_head(promised_);
             return pull_buffered();
         }
-        detail::channel_waiter* const s = has_value() ? next_sender_of_rest() : nullptr;
+        detail::channel_waiter* const s = next_sender_of_rest();
         if (!s) return failure{why_none()};
         return std::move(*static_cast<T*>(s->value));
     }
@@ -297,7 +296,7 @@ private:
     }
     [[gnu::noinline]] result<T> recv_slowly(detail::fiber& self, deadline until) noexcept {
         if (promised_ > 0) {
-            if (has_value()) return pull_rest();
+            if (result<T> got = pull_rest(); got.code() != EAGAIN) return got;
         } else {
             if (count_ > 0) return pull_buffered();
             if (T* const value = pull_waiting()) return std::move(*value);
@@ -327,6 +326,7 @@ private:
         const std::size_t at = head_ + n;
         return slots_[at >= capacity_ ? at - capacity_ : at];
     }
+    // Not by slot(), which measures slower here.
     void push(T& value) noexcept {
         std::size_t at = head_ + count_++;
         if (at >= capacity_) at -= capacity_;
@@ -378,7 +378,7 @@ private:
         return here_.done || from_.why_none() == EPIPE;
     }
     void leave() noexcept override {
-        if (here_.linked()) here_.unlink();
+        here_.leave();
         if (std::exchange(here_.done, false)) from_.settle_promise();
     }
 

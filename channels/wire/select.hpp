@@ -23,8 +23,8 @@ auto on_send(channel<T>& to, T& value, F f) {
 }
 /// `fd` can be read without blocking, as io::wait_readable(): a hint, which another wire may be
 /// faster to use; or it cannot be waited for, as EBADF. `f()`, or `f(result<void>)` to tell these
-/// apart: who ignores the latter in a loop will not wait there.
-/// A select asks the kernel once for each of these.
+/// apart: who ignores the latter in a loop will not wait there. A select asks the kernel once for
+/// each of these.
 template <class F>
 auto on_readable(int fd, F f) {
     return detail::branch_to<detail::fd_branch, F>(std::move(f), fd, false);

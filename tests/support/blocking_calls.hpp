@@ -59,7 +59,11 @@ inline subject of_suspend() {
             [s] { resume(s->sleeper); }, [s] { return std::exchange(s->resumed, false); }};
 }
 
-inline subject of_join() {
+// Each of those that a select can wait for, too, is made with what waits: `wait(object, until)`
+// returns a code.
+
+template <class Wait>
+subject of_join_by(Wait wait) {
     struct state {
         event gate;
         handle<void> worker;
@@ -74,11 +78,15 @@ inline subject of_join() {
             gate.set();
             if (worker.joinable()) CHECK(worker.join());
         }
+        void again() {
+            end();
+            start();
+        }
     };
     auto s = std::make_shared<state>();
-    return {[s](deadline until) {
-                const int code = s->worker.join(until).code();
-                if (code == 0) s->start();
+    return {[s, wait](deadline until) {
+                const int code = wait(s->worker, until);
+                if (code == 0) s->again();
                 return code;
             },
             [s] {
@@ -88,31 +96,59 @@ inline subject of_join() {
             },
             [s] {
                 const bool there = s->worker.finished();
-                s->end();
-                s->start();
+                s->again();
                 return there;
             }};
 }
 
-inline subject of_event() {
+inline subject of_join() {
+    return of_join_by([](handle<void>& h, deadline until) { return h.join(until).code(); });
+}
+inline subject of_select_join() {
+    return of_join_by([](handle<void>& h, deadline until) {
+        return in_select(until, [&](int&) { return on_join(h, [] {}); });
+    });
+}
+
+template <class Wait>
+subject of_event_by(Wait wait) {
     auto e = std::make_shared<event>();
     const auto take = [e] {
         const bool set = e->is_set();
         e->reset();
         return set;
     };
-    return {[e, take](deadline until) {
-                const int code = e->await(until).code();
+    return {[e, take, wait](deadline until) {
+                const int code = wait(*e, until);
                 if (code == 0) CHECK(take());
                 return code;
             },
             [e] { e->set(); }, take};
 }
 
-inline subject of_semaphore() {
+inline subject of_event() {
+    return of_event_by([](event& e, deadline until) { return e.await(until).code(); });
+}
+inline subject of_select_event() {
+    return of_event_by([](event& e, deadline until) {
+        return in_select(until, [&](int&) { return on_event(e, [] {}); });
+    });
+}
+
+template <class Wait>
+subject of_semaphore_by(Wait wait) {
     auto s = std::make_shared<semaphore>(0);
-    return {[s](deadline until) { return s->acquire(until).code(); }, [s] { s->release(); },
+    return {[s, wait](deadline until) { return wait(*s, until); }, [s] { s->release(); },
             [s] { return s->try_acquire(); }};
+}
+
+inline subject of_semaphore() {
+    return of_semaphore_by([](semaphore& s, deadline until) { return s.acquire(until).code(); });
+}
+inline subject of_select_acquire() {
+    return of_semaphore_by([](semaphore& s, deadline until) {
+        return in_select(until, [&](int&) { return on_acquire(s, [] {}); });
+    });
 }
 
 inline subject of_event_wait() {
@@ -473,33 +509,48 @@ inline subject of_remote_call() {
             [s] { s->gate.set(); }, [s] { return s->take(); }};
 }
 
+// Bytes that come through a pipe that nobody but the test knows.
+struct raw_pipe {
+    raw_pipe() { CHECK(::pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0); }
+    ~raw_pipe() {
+        ::close(fds[0]);
+        ::close(fds[1]);
+    }
+    raw_pipe(const raw_pipe&) = delete;
+    raw_pipe& operator=(const raw_pipe&) = delete;
+    void put() const { CHECK(::write(fds[1], "x", 1) == 1); }
+    [[nodiscard]] bool take() const {
+        char c;
+        return ::read(fds[0], &c, 1) == 1;
+    }
+    int fds[2];
+};
+
+inline subject of_select_readable() {
+    auto s = std::make_shared<raw_pipe>();
+    return {[s](deadline until) {
+                return in_select(
+                    until, [&](int&) { return on_readable(s->fds[0], [s] { CHECK(s->take()); }); });
+            },
+            [s] { s->put(); }, [s] { return s->take(); }};
+}
+
 inline subject of_readable_wait() {
-    struct state {
-        int fds[2];
-        std::unique_ptr<io::readable_wait> data;
-        state() {
-            CHECK(::pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0);
-            data = std::make_unique<io::readable_wait>(fds[0]);
-        }
-        ~state() {
-            data.reset();
-            ::close(fds[0]);
-            ::close(fds[1]);
-        }
+    struct state : raw_pipe {
+        io::readable_wait data{fds[0]};
         bool take() {
-            char c;
-            const bool there = ::read(fds[0], &c, 1) == 1;
-            data->reset();
+            const bool there = raw_pipe::take();
+            data.reset();
             return there;
         }
     };
     auto s = std::make_shared<state>();
     return {[s](deadline until) {
-                const int code = s->data->await(until).code();
+                const int code = s->data.await(until).code();
                 if (code == 0) CHECK(s->take());
                 return code;
             },
-            [s] { CHECK(::write(s->fds[1], "x", 1) == 1); }, [s] { return s->take(); }};
+            [s] { s->put(); }, [s] { return s->take(); }};
 }
 
 inline subject of_write() {
@@ -581,10 +632,22 @@ inline subject of_splicer() {
             }};
 }
 
-inline subject of_signals() {
+template <class Wait>
+subject of_signals_by(Wait wait) {
     auto usr1 = std::make_shared<io::signals>(std::initializer_list<int>{SIGUSR1});
-    return {[usr1](deadline until) { return usr1->wait(until).code(); }, [] { ::raise(SIGUSR1); },
+    return {[usr1, wait](deadline until) { return wait(*usr1, until); }, [] { ::raise(SIGUSR1); },
             [usr1] { return usr1->wait(within(0s)).has_value(); }};
+}
+
+inline subject of_signals() {
+    return of_signals_by([](io::signals& s, deadline until) { return s.wait(until).code(); });
+}
+inline subject of_select_signal() {
+    return of_signals_by([](io::signals& s, deadline until) {
+        return in_select(until, [&](int& code) {
+            return on_signal(s, [&](result<int> n) { code = n.code(); });
+        });
+    });
 }
 
 inline subject of_signal_wait() {
@@ -648,26 +711,37 @@ inline subject of_pipe_write() {
 }
 
 // A child that runs until it is killed, and the next one.
-inline subject of_process() {
+template <class Wait>
+subject of_process_by(Wait wait) {
     struct state {
         static io::process begin() {
             return io::process::start({"cat"}, {.in = io::child_stream::pipe}).value();
         }
         io::process child = begin();
-        int wait(deadline until) {
-            const int code = child.wait(until).code();
+        int next_after(int code) {
             if (code == 0) child = begin();
             return code;
         }
     };
     auto s = std::make_shared<state>();
-    return {[s](deadline until) { return s->wait(until); },
+    return {[s, wait](deadline until) { return s->next_after(wait(s->child, until)); },
             [s] {
                 CHECK(s->child.kill(SIGKILL));
                 const shield whatever_the_test_does;
                 CHECK(io::exit_wait(s->child).await(soon()));
             },
-            [s] { return s->wait(within(0s)) == 0; }};
+            [s] { return s->next_after(s->child.wait(within(0s)).code()) == 0; }};
+}
+
+inline subject of_process() {
+    return of_process_by([](io::process& p, deadline until) { return p.wait(until).code(); });
+}
+inline subject of_select_exit() {
+    return of_process_by([](io::process& p, deadline until) {
+        return in_select(until, [&](int& code) {
+            return on_exit(p, [&](result<io::exit_status> e) { code = e.code(); });
+        });
+    });
 }
 
 // Always with a line for which its pipe has no room.

@@ -2,9 +2,6 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <memory>
 #include <utility>
@@ -112,121 +109,6 @@ inline subject of_select_send() {
                 });
             },
             [s] { s->deliver(); }, [s] { return s->take(); }};
-}
-
-inline subject of_select_event() {
-    auto e = std::make_shared<event>();
-    const auto take = [e] {
-        const bool set = e->is_set();
-        e->reset();
-        return set;
-    };
-    return {[e](deadline until) {
-                return in_select(until, [&](int&) { return on_event(*e, [e] { e->reset(); }); });
-            },
-            [e] { e->set(); }, take};
-}
-
-inline subject of_select_acquire() {
-    auto s = std::make_shared<semaphore>(0);
-    return {[s](deadline until) {
-                return in_select(until, [&](int&) { return on_acquire(*s, [] {}); });
-            },
-            [s] { s->release(); }, [s] { return s->try_acquire(); }};
-}
-
-inline subject of_select_join() {
-    struct state {
-        event gate;
-        handle<void> worker;
-        state() { start(); }
-        ~state() { end(); }
-        void start() {
-            gate.reset();
-            worker = spawn([this] { CHECK(gate.await()); });
-        }
-        void end() {
-            const shield farewell;
-            gate.set();
-            if (worker.joinable()) CHECK(worker.join());
-        }
-        void again() {
-            end();
-            start();
-        }
-    };
-    auto s = std::make_shared<state>();
-    return {[s](deadline until) {
-                return in_select(until,
-                                 [&](int&) { return on_join(s->worker, [s] { s->again(); }); });
-            },
-            [s] {
-                const wire_ref worker = s->worker.ref();
-                s->gate.set();
-                let_settle(worker);
-            },
-            [s] {
-                const bool there = s->worker.finished();
-                s->again();
-                return there;
-            }};
-}
-
-inline subject of_select_readable() {
-    struct state {
-        int fds[2];
-        state() { CHECK(::pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0); }
-        ~state() {
-            ::close(fds[0]);
-            ::close(fds[1]);
-        }
-        bool take() {
-            char c;
-            return ::read(fds[0], &c, 1) == 1;
-        }
-    };
-    auto s = std::make_shared<state>();
-    return {[s](deadline until) {
-                return in_select(
-                    until, [&](int&) { return on_readable(s->fds[0], [s] { CHECK(s->take()); }); });
-            },
-            [s] { CHECK(::write(s->fds[1], "x", 1) == 1); }, [s] { return s->take(); }};
-}
-
-inline subject of_select_signal() {
-    auto set = std::make_shared<io::signals>(std::initializer_list<int>{SIGUSR1});
-    return {[set](deadline until) {
-                return in_select(until, [&](int& code) {
-                    return on_signal(*set, [&](result<int> n) { code = n.code(); });
-                });
-            },
-            [] { ::raise(SIGUSR1); }, [set] { return set->try_wait().has_value(); }};
-}
-
-// A child that runs until it is killed, and the next one.
-inline subject of_select_exit() {
-    struct state {
-        static io::process begin() {
-            return io::process::start({"cat"}, {.in = io::child_stream::pipe}).value();
-        }
-        io::process child = begin();
-        int next_after(int code) {
-            if (code == 0) child = begin();
-            return code;
-        }
-    };
-    auto s = std::make_shared<state>();
-    return {[s](deadline until) {
-                return s->next_after(in_select(until, [&](int& code) {
-                    return on_exit(s->child, [&](result<io::exit_status> e) { code = e.code(); });
-                }));
-            },
-            [s] {
-                CHECK(s->child.kill(SIGKILL));
-                const shield whatever_the_test_does;
-                CHECK(io::exit_wait(s->child).await(soon()));
-            },
-            [s] { return s->next_after(s->child.wait(within(0s)).code()) == 0; }};
 }
 
 }  // namespace wire::test

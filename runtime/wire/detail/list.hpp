@@ -35,7 +35,7 @@ public:
     void push_front(T& element) noexcept { insert(head_, &element); }
 
     /// The element after `at`; nullptr at the end. `at` == nullptr asks for the first.
-    [[nodiscard]] T* next(T* at) noexcept {
+    [[nodiscard]] T* next(T* at) const noexcept {
         link* const l = at ? static_cast<link*>(at)->next : head_.next;
         return l == &head_ ? nullptr : static_cast<T*>(l);
     }

@@ -48,7 +48,9 @@ struct waiter : link {
     waiter() noexcept : waiter(running_fiber("only a wire can wait here: call this from a wire")) {}
     explicit waiter(fiber& running) noexcept : who(&running), target(nullptr) {}
     explicit waiter(wake_target& t) noexcept : who(nullptr), target(&t) {}
-    ~waiter() {
+    ~waiter() { leave(); }
+    /// Leaves its queue, if it is in one.
+    void leave() noexcept {
         if (linked()) unlink();
     }
     fiber* const who;
