@@ -39,8 +39,7 @@ inline void settle() {
 struct blocking_call {
     const char* name;
     std::function<subject()> make;
-    // deliver() wakes; otherwise the kernel does, or a message in the inbox, at the next look.
-    bool wakes = true;
+    bool wakes = true;  // deliver() wakes; otherwise the kernel does, at the next look
 };
 
 }  // namespace wire::test
