@@ -16,6 +16,7 @@
 #include <wire/wait.hpp>
 #include <wire/wait_fd.hpp>
 #include "support/diagnostics.hpp"
+#include "support/raw_pipe.hpp"
 
 namespace wire::test {
 namespace {
@@ -24,22 +25,6 @@ using io::readable_wait;
 using io::writable_wait;
 using namespace std::chrono_literals;
 
-struct pipe_ends {
-    pipe_ends() { CHECK(::pipe2(fds, O_NONBLOCK) == 0); }
-    ~pipe_ends() {
-        ::close(fds[0]);
-        ::close(fds[1]);
-    }
-    pipe_ends(const pipe_ends&) = delete;
-    pipe_ends& operator=(const pipe_ends&) = delete;
-    void send() const { CHECK(::write(fds[1], "x", 1) == 1); }
-    void receive() const {
-        char c;
-        CHECK(::read(fds[0], &c, 1) == 1);
-    }
-    int fds[2];
-};
-
 void write_byte(io::stream& s) {
     const std::byte b{1};
     CHECK(s.write_all(std::span(&b, 1)));
@@ -47,17 +32,17 @@ void write_byte(io::stream& s) {
 
 TEST_CASE("fd wait: in a list with a timer, and again and again") {
     on_wires([] {
-        const pipe_ends p;
+        const raw_pipe p;
         readable_wait data(p.fds[0]);
         wire::timer limit(within(1h));
         wait_list either;
         either.chain(limit);
         either.chain(data);
         for (int i = 0; i < 3; ++i) {
-            go([&] { p.send(); });
+            go([&] { p.put(); });
             CHECK(either.await(soon()).value() == &data);
             CHECK(data.status());
-            p.receive();
+            CHECK(p.take());
             data.reset();
             CHECK_FALSE(data.triggered());
         }
@@ -68,10 +53,10 @@ TEST_CASE("fd wait: in a list with a timer, and again and again") {
 
 TEST_CASE("fd wait: what is ready already triggers it, also after a reset") {
     on_wires([] {
-        const pipe_ends p;
+        const raw_pipe p;
         writable_wait room(p.fds[1]);
         CHECK(room.await(soon()));
-        p.send();
+        p.put();
         readable_wait data(p.fds[0]);
         CHECK(data.await(soon()));
         data.reset();
@@ -82,9 +67,9 @@ TEST_CASE("fd wait: what is ready already triggers it, also after a reset") {
 TEST_CASE("fd wait: an event that comes while the wire is elsewhere is not lost") {
     // In libwire the descriptor was dropped then (B3).
     on_wires([] {
-        const pipe_ends p;
+        const raw_pipe p;
         readable_wait data(p.fds[0]);
-        p.send();
+        p.put();
         CHECK(sleep(within(5ms)));
         CHECK(data.triggered());
         CHECK(data.await(soon()));
@@ -93,11 +78,11 @@ TEST_CASE("fd wait: an event that comes while the wire is elsewhere is not lost"
 
 TEST_CASE("fd wait: two waits and a wire may wait for one direction") {
     on_wires([] {
-        const pipe_ends p;
+        const raw_pipe p;
         readable_wait a(p.fds[0]), b(p.fds[0]);
         auto h = spawn([&] { CHECK(io::wait_readable(p.fds[0], soon())); });
         yield();
-        p.send();
+        p.put();
         CHECK(a.await(soon()));
         CHECK(b.await(soon()));
         CHECK(h.join(soon()));
@@ -173,7 +158,7 @@ TEST_CASE("fd wait: a regular file is ready, a number that is not open an error"
 
 TEST_CASE("fd wait: stopped, it is not triggered, and no longer keeps the runtime waiting") {
     const caught_diagnostics said;
-    const pipe_ends p;
+    const raw_pipe p;
     runtime rt;
     io::reactor reactor(rt);
     wire::wait other;
@@ -181,7 +166,7 @@ TEST_CASE("fd wait: stopped, it is not triggered, and no longer keeps the runtim
     rt.go([&] {
         readable_wait data(p.fds[0]);
         data.stop();
-        p.send();
+        p.put();
         CHECK(sleep(within(2ms)));
         CHECK_FALSE(data.triggered());
         asleep = true;
@@ -195,13 +180,13 @@ TEST_CASE("fd wait: stopped, it is not triggered, and no longer keeps the runtim
 
 TEST_CASE("fd wait: a triggered one no longer counts either") {
     const caught_diagnostics said;
-    const pipe_ends p;
+    const raw_pipe p;
     runtime rt;
     io::reactor reactor(rt);
     wire::wait other;
     rt.go([&] {
         const readable_wait data(p.fds[0]);
-        p.send();
+        p.put();
         CHECK(sleep(within(2ms)));
         CHECK(data.triggered());
         CHECK(other.await());

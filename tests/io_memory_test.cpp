@@ -104,12 +104,11 @@ TEST_CASE("io memory: an idle server makes no system call and takes no CPU time"
         auto acceptor = spawn([&] { return door.accept().code(); });
         let_others_run();
 
-        // What spins or polls would do so thousands of times, and for most of the second.
         const failing_call polls(sleeping_call(), 0);
         const std::clock_t before = std::clock();
         CHECK(sleep(within(1s)));
-        CHECK(std::clock() - before < CLOCKS_PER_SEC / 10);
-        CHECK(polls.calls() <= 4);
+        CHECK(std::clock() - before <= CLOCKS_PER_SEC / 100);
+        CHECK(polls.calls() <= 2);
 
         door.close();
         CHECK(acceptor.join(soon()).value() == EBADF);

@@ -35,6 +35,7 @@
 #include <wire/wires.hpp>
 #include "blocking_channels.hpp"
 #include "io.hpp"
+#include "raw_pipe.hpp"
 #include "subject.hpp"
 
 namespace wire::test {
@@ -508,23 +509,6 @@ inline subject of_remote_call() {
             },
             [s] { s->gate.set(); }, [s] { return s->take(); }};
 }
-
-// Bytes that come through a pipe that nobody but the test knows.
-struct raw_pipe {
-    raw_pipe() { CHECK(::pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0); }
-    ~raw_pipe() {
-        ::close(fds[0]);
-        ::close(fds[1]);
-    }
-    raw_pipe(const raw_pipe&) = delete;
-    raw_pipe& operator=(const raw_pipe&) = delete;
-    void put() const { CHECK(::write(fds[1], "x", 1) == 1); }
-    [[nodiscard]] bool take() const {
-        char c;
-        return ::read(fds[0], &c, 1) == 1;
-    }
-    int fds[2];
-};
 
 inline subject of_select_readable() {
     auto s = std::make_shared<raw_pipe>();

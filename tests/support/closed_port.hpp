@@ -1,8 +1,12 @@
 // A TCP port that refuses connections, and that nobody else can listen on meanwhile.
 #pragma once
 
+#include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cstdint>
+#include <string_view>
 
 #include <wire/address.hpp>
 
