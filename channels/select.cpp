@@ -130,6 +130,10 @@ bool branch::deliver(detail::waiter&) noexcept {
     return in_->choose(*this);
 }
 
+bool branch::chosen() const noexcept {
+    return in_->has_chosen(*this);
+}
+
 bool branch::undecided() const noexcept {
     return in_->undecided();
 }

@@ -15,6 +15,7 @@ public:
 
     /// A place of `b` is woken. As wake().
     bool choose(branch& b) noexcept;
+    [[nodiscard]] bool has_chosen(const branch& b) const noexcept { return chosen_ == &b; }
     [[nodiscard]] bool undecided() const noexcept { return still_waits(sleeper_); }
     /// `b` happens at `until`.
     void expire_at(deadline until, branch& b) noexcept;

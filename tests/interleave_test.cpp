@@ -374,6 +374,29 @@ TEST_CASE("interleave: finds plain data that acquire and release do not order") 
     CHECK(hand_over(release, relaxed).failure == race);
 }
 
+TEST_CASE("interleave: a heavy fence orders what came before it, and nothing after it") {
+    for (const bool before : {true, false}) {
+        const result r = explore({}, [=] {
+            tracked<int> data{0};
+            sync::atomic<bool> begun{false}, ended{false};
+            run(
+                [&] {
+                    if (before) data.set(1);
+                    begun.store(true, relaxed);
+                    while (!before && !ended.load(relaxed)) sync::pause();
+                    if (!before) data.set(1);
+                },
+                [&] {
+                    while (!begun.load(relaxed)) sync::pause();
+                    sync::heavy_fence();
+                    ended.store(true, relaxed);
+                    check(data.get() <= 1, "there is nothing else");
+                });
+        });
+        CHECK(r.failure == (before ? "" : "race: acquire and release do not order two uses"));
+    }
+}
+
 TEST_CASE("interleave: finds plain data that is used after its end") {
     const auto last_user = [](int users) {
         return explore({}, [users] {

@@ -15,8 +15,10 @@
 #include <string>
 #include <vector>
 
+#include <wire/bridge.hpp>
 #include <wire/diagnostics.hpp>
 #include <wire/fault_report.hpp>
+#include <wire/pool.hpp>
 #include <wire/stack.hpp>
 #include <wire/wire.hpp>
 #include <wire/wire_pool.hpp>
@@ -49,6 +51,8 @@ using data = std::span<const std::byte>;
 using parts = std::span<const iovec>;
 using raw = const sockaddr*;
 using branches = std::span<wire::branch* const>;
+using numbers = std::span<int>;
+using with_number = void (*)(int&, std::size_t);
 
 const std::map<std::string, names> ours = {
     {"W1", {TYPE(wire::runtime)}},
@@ -173,10 +177,38 @@ const std::map<std::string, names> ours = {
      {TYPE(wire::io::log), TYPE(wire::io::log_options), TYPE(wire::io::syslog_options),
       MEMBER(wire::io::log, flush, wire::never), MEMBER(wire::io::log, lost)}},
     {"W44", {TYPE(wire::detail::list<wire::detail::link>)}},
+    {"M1",
+     {TYPE(wire::pool<int>), TYPE(wire::raw_pool), TYPE(wire::pool_options),
+      CALL(wire::pool<int>::storage_size, 1)}},
+    {"M2", {TYPE(wire::pool<int>)}},
+    {"M3", {MEMBER(wire::pool<int>, for_each, with_number())}},
+    {"M4",
+     {MEMBER(wire::pool<int>, take, wire::never), MEMBER(wire::pool<int>, try_take),
+      MEMBER(wire::pool<int>, take_swap, std::declval<int&>(), wire::never),
+      MEMBER(wire::pool<int>, try_take_swap, std::declval<int&>())}},
+    {"M5",
+     {MEMBER(wire::pool<int>, put, 1, wire::never), MEMBER(wire::pool<int>, try_put, 1),
+      MEMBER(wire::pool<int>, put_swap, std::declval<int&>(), wire::never),
+      MEMBER(wire::pool<int>, try_put_swap, std::declval<int&>())}},
+    {"M6",
+     {MEMBER(wire::pool<int>, claim_take, wire::never), MEMBER(wire::pool<int>, try_claim_take),
+      MEMBER(wire::pool<int>, claim_put, wire::never), MEMBER(wire::pool<int>, try_claim_put),
+      MEMBER(wire::take_claim<int&>, take), MEMBER(wire::put_claim<int&>, put)}},
+    {"M7",
+     {MEMBER(wire::pool<int>, close), MEMBER(wire::pool<int>, reopen),
+      MEMBER(wire::pool<int>, closed)}},
+    {"M8", {MEMBER(wire::pool<int>, wait_until_empty, wire::never)}},
+    {"M9", {TYPE(wire::waiting), VALUE(wire::pool_options::wait)}},
+    {"M10", {TYPE(wire::pool<int>)}},
+    {"M12", {TYPE(wire::pool<int>)}},
     {"R13", {TYPE(wire::io::signals)}},
 };
 
 const names beyond = {
+    TYPE(wire::bridge<int>),
+    MEMBER(wire::pool<int>, put_some, numbers(), wire::never),
+    MEMBER(wire::pool<int>, take_some, numbers(), wire::never),
+    MEMBER(wire::pool<int>, statistics),
     MEMBER(wire::handle<int>, join),
     TYPE(wire::cancel_scope),
     TYPE(wire::deadline),

@@ -54,6 +54,11 @@ private:
     bool deliver(detail::waiter& place) noexcept final;
     [[nodiscard]] bool undecided() const noexcept final;
 
+protected:
+    /// While it is disarmed: whether it is the one whose place was woken.
+    [[nodiscard]] bool chosen() const noexcept;
+
+private:
     detail::selection* in_ = nullptr;  // while it is armed
 };
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <wire/detail/park.hpp>
+#include <wire/detail/recv_iterator.hpp>
 #include <wire/result.hpp>
 #include <wire/wait.hpp>
 
@@ -195,28 +196,7 @@ public:
     result<T> try_recv() noexcept { return promised_ == 0 ? pull() : pull_rest(); }
 
     /// Receives with every step: an input iterator. Its end is any error of recv().
-    class iterator {
-    public:
-        using value_type = T;
-        using difference_type = std::ptrdiff_t;
-        using iterator_concept = std::input_iterator_tag;
-
-        explicit iterator(channel& from) : from_(&from), got_(from.recv()) {}
-        T& operator*() const noexcept { return *got_; }
-        T* operator->() const noexcept { return &*got_; }
-        iterator& operator++() {
-            got_ = from_->recv();
-            return *this;
-        }
-        void operator++(int) { ++*this; }
-        friend bool operator==(const iterator& at, std::default_sentinel_t) noexcept {
-            return !at.got_;
-        }
-
-    private:
-        channel* from_;
-        mutable result<T> got_;
-    };
+    using iterator = detail::recv_iterator<channel, T>;
     /// For `for (T& value : channel)`, which ends when recv() fails: the channel is closed and
     /// empty, or the wire's scope is cancelled.
     iterator begin() { return iterator(*this); }

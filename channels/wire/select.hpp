@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <wire/branch.hpp>
+#include <wire/exchange_branch.hpp>
 
 namespace wire {
 
@@ -20,6 +21,25 @@ auto on_recv(channel<T>& from, F f) {
 template <class T, class F>
 auto on_send(channel<T>& to, T& value, F f) {
     return detail::branch_to<detail::send_branch<T>, F>(std::move(f), to, value);
+}
+/// The same of a bridge: other threads may be faster, and then the select goes on.
+template <class T, class F>
+auto on_recv(bridge<T>& from, F f) {
+    return detail::branch_to<detail::take_branch<bridge<T>, T>, F>(std::move(f), from);
+}
+template <class T, class F>
+auto on_send(bridge<T>& to, T& value, F f) {
+    return detail::branch_to<detail::give_branch<bridge<T>, T>, F>(std::move(f), to, value);
+}
+/// A message is taken from the pool, or EPIPE. `f(result<T>)`.
+template <class T, class F>
+auto on_take(pool<T>& from, F f) {
+    return detail::branch_to<detail::take_branch<pool<T>, T>, F>(std::move(f), from);
+}
+/// `value` is put into the pool, and moved from only then; or EPIPE. `f(result<void>)`.
+template <class T, class F>
+auto on_put(pool<T>& to, T& value, F f) {
+    return detail::branch_to<detail::give_branch<pool<T>, T>, F>(std::move(f), to, value);
 }
 /// `fd` can be read without blocking, as io::wait_readable(): a hint, which another wire may be
 /// faster to use; or it cannot be waited for, as EBADF. `f()`, or `f(result<void>)` to tell these

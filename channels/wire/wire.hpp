@@ -3,6 +3,7 @@
 
 #include <wire/address.hpp>
 #include <wire/barrier.hpp>
+#include <wire/bridge.hpp>
 #include <wire/cancel.hpp>
 #include <wire/channel.hpp>
 #include <wire/condition_variable.hpp>
@@ -20,7 +21,9 @@
 #include <wire/offload.hpp>
 #include <wire/once.hpp>
 #include <wire/pipe.hpp>
+#include <wire/pool.hpp>
 #include <wire/process.hpp>
+#include <wire/raw_pool.hpp>
 #include <wire/remote.hpp>
 #include <wire/resolve.hpp>
 #include <wire/result.hpp>
@@ -39,4 +42,5 @@
 #include <wire/wait_fd.hpp>
 #include <wire/wait_group.hpp>
 #include <wire/wire_pool.hpp>
+#include <wire/waiting.hpp>
 #include <wire/wires.hpp>

@@ -36,6 +36,7 @@ struct WIRE_API parcel : inbox_node {
 WIRE_API bool send_parcel(shared_state& to, std::unique_ptr<parcel> p);
 
 class call;
+class place;
 
 /// A call, in the frame of its caller: the constructor sends it, waits, and rethrows.
 class WIRE_API outgoing_call : detail::immovable {
@@ -149,6 +150,7 @@ public:
     explicit operator bool() const noexcept { return state_ != nullptr; }
 
 private:
+    friend class detail::place;
     friend class runtime;
     friend class detail::call;
     friend class detail::outgoing_call;

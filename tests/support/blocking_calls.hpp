@@ -34,6 +34,7 @@
 #include <wire/wire_pool.hpp>
 #include <wire/wires.hpp>
 #include "blocking_channels.hpp"
+#include "blocking_pools.hpp"
 #include "io.hpp"
 #include "raw_pipe.hpp"
 #include "subject.hpp"
@@ -786,7 +787,20 @@ inline const std::vector<blocking_call>& blocking_calls() {
         {"channel::recv, buffered", [] { return of_recv(1); }},
         {"channel::send", [] { return of_send(0); }},
         {"channel::send, buffered", [] { return of_send(1); }},
+        {"bridge::recv", [] { return of_bridge_recv(waiting::adaptive); }, false},
+        {"bridge::recv, park", [] { return of_bridge_recv(waiting::park); }, false},
+        {"bridge::send", [] { return of_bridge_send(waiting::adaptive); }, false},
+        {"bridge::send, park", [] { return of_bridge_send(waiting::park); }, false},
         {"recv_wait", of_recv_wait},
+        {"pool::put", of_pool_put},
+        {"pool::put_swap", of_pool_put_swap},
+        {"pool::put_some", of_pool_put_some},
+        {"pool::claim_put", of_pool_claim_put},
+        {"pool::take", of_pool_take},
+        {"pool::take_swap", of_pool_take_swap},
+        {"pool::take_some", of_pool_take_some},
+        {"pool::claim_take", of_pool_claim_take},
+        {"pool::wait_until_empty", of_pool_wait_until_empty},
         {"select, recv", of_select_recv},
         {"select, send", of_select_send},
         {"select, event", of_select_event},

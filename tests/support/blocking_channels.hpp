@@ -1,4 +1,4 @@
-// The calls of channels and select that may block: see blocking_calls.hpp.
+// The calls of channels, bridges and select that may block: see blocking_calls.hpp.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include <wire/bridge.hpp>
 #include <wire/select.hpp>
 #include "io.hpp"
 #include "subject.hpp"
@@ -76,6 +77,22 @@ inline subject of_recv_wait() {
                 return code;
             },
             [s] { s->deliver(); }, [s] { return s->take(); }};
+}
+
+// ---- Bridges
+
+inline subject of_bridge_recv(waiting how) {
+    auto b = std::make_shared<bridge<int>>(1, how);
+    return {[b](deadline until) { return b->recv(until).code(); }, [b] { CHECK(b->try_send(1)); },
+            [b] { return b->try_recv().has_value(); }};
+}
+
+// What is delivered is room for a value.
+inline subject of_bridge_send(waiting how) {
+    auto b = std::make_shared<bridge<int>>(1, how);
+    CHECK(b->try_send(0));
+    return {[b](deadline until) { return b->send(1, until).code(); }, [b] { CHECK(b->try_recv()); },
+            [b] { return b->try_send(0).has_value(); }};
 }
 
 // ---- Branches of a select

@@ -123,6 +123,7 @@ public:
         drain_all();
         for (const view& v : views_) views_[me].now.join(v.now);
         for (view& v : views_) v.now.join(views_[me].now);
+        for (std::size_t t = 0; t <= threads_max; ++t) tick(t);
     }
 
     /// The object at `at` ends: what is on its way there arrives, what is known of it is forgotten.

@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <string>
 
-#include "interleave.hpp"
+#include "interleave_bounds.hpp"
 #include "post_office.hpp"
 
 namespace interleave {
@@ -53,9 +51,6 @@ inline defect planted = defect::none;
 inline bool has(defect d) {
     return planted == d;
 }
-
-constexpr const char* race = "race: acquire and release do not order two uses";
-constexpr const char* deadlock = "deadlock: no thread can go on";
 
 struct spoiled_sync : sync {
     template <class T>
@@ -125,20 +120,5 @@ struct spoiled_sync : sync {
 };
 
 using office = post_office<wire::detail::basic_inbox<sync>>;  // spoiled in inbox_test.cpp
-
-inline bool explores_long() {
-    return std::getenv("WIRE_EXPLORE") != nullptr;  // NOLINT(concurrency-mt-unsafe)
-}
-
-inline options bounds(int preemptions) {
-    const int more = explores_long() ? 1 : 0;
-    return {.preemptions = preemptions + more,
-            .executions_max = explores_long() ? 60'000'000U : 3'000'000U};
-}
-
-inline std::string failure_of(const result& r) {
-    if (!r.failure.empty() || r.exhausted) return r.failure;
-    return "not exhausted";
-}
 
 }  // namespace interleave

@@ -39,7 +39,8 @@ inline void settle() {
 struct blocking_call {
     const char* name;
     std::function<subject()> make;
-    bool wakes = true;  // deliver() wakes; otherwise the kernel does, at the next look
+    // deliver() wakes; otherwise the kernel does, or a message in the inbox, at the next look.
+    bool wakes = true;
 };
 
 }  // namespace wire::test

@@ -1,0 +1,159 @@
+// What pools of every type of element have in common.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include <wire/assert.hpp>
+#include <wire/detail/exchange.hpp>
+#include <wire/detail/thread_sync.hpp>
+#include <wire/result.hpp>
+#include <wire/waiting.hpp>
+
+namespace wire {
+
+struct pool_options {
+    /// What those do that find no room, or no message.
+    waiting wait = waiting::adaptive;
+    // Hints. 1 saves the first few hundred calls of that side some time; 0 is unknown.
+    std::size_t producers = 0;
+    std::size_t consumers = 0;
+};
+
+/// What has happened in a pool so far. Each number is right at some time during the call.
+struct pool_statistics {
+    std::size_t capacity = 0;
+    std::size_t inside = 0;         ///< messages, with those that are claimed to be taken
+    std::uint64_t puts = 0;         ///< messages that were put
+    std::uint64_t takes = 0;        ///< messages that were taken
+    std::uint64_t put_sleeps = 0;   ///< how often a producer went to sleep
+    std::uint64_t take_sleeps = 0;  ///< how often a consumer did
+};
+
+namespace detail {
+
+class pool_base : immovable {
+public:
+    /// From now on puts fail with EPIPE; so do takes when what is inside has been taken. Whoever
+    /// waits is woken; no message that was put is lost. What is claimed may still be put, and until
+    /// its claim has ended takers wait for it. Again has no effect. Never suspends. Any thread.
+    void close() noexcept { exchange_.close(); }
+    /// Ends what close() has begun: puts and takes work as before. Any thread.
+    void reopen() noexcept { exchange_.reopen(); }
+    [[nodiscard]] bool closed() const noexcept { return exchange_.closed(); }
+
+    /// Waits until no message is inside and no slot is claimed. Fails with ETIMEDOUT or, in a wire,
+    /// ECANCELED. Any thread.
+    result<void> wait_until_empty(deadline until = never) noexcept {
+        return to_result(exchange_.wait_until_empty(until));
+    }
+
+    [[nodiscard]] std::size_t capacity() const noexcept { return exchange_.size(); }
+    /// How many messages are inside, about: others come and go meanwhile.
+    [[nodiscard]] std::size_t size() const noexcept {
+        return static_cast<std::size_t>(exchange_.counts().inside());
+    }
+    [[nodiscard]] pool_statistics statistics() noexcept {
+        const exchange_counts now = exchange_.counts();
+        return {.capacity = capacity(),
+                .inside = static_cast<std::size_t>(now.inside()),
+                .puts = now.given,
+                .takes = now.taken,
+                .put_sleeps = exchange_.room().entered(),
+                .take_sleeps = exchange_.messages().entered()};
+    }
+
+protected:
+    friend struct exchange_access;
+    using exchange = basic_exchange<thread_sync>;
+
+    pool_base(std::uint32_t slots, std::uint32_t* numbers, const pool_options& options) noexcept
+        : exchange_(slots, numbers, options.wait) {
+        if (options.producers == 1) exchange_.expect_one_giver();
+        if (options.consumers == 1) exchange_.expect_one_taker();
+    }
+    ~pool_base() = default;
+
+    void assert_unused() noexcept {
+        WIRE_ASSERT(exchange_.all_free(), "for_each() of a pool with messages or claims inside");
+    }
+
+    exchange exchange_;
+};
+
+/// A slot in the hands of one who claimed it. Moved from, it holds none.
+class claim {
+public:
+    claim(claim&& other) noexcept
+        : from_(std::exchange(other.from_, nullptr)), slot_(other.slot_) {}
+    claim& operator=(claim&&) = delete;
+
+protected:
+    claim(basic_exchange<thread_sync>& from, std::uint32_t slot) noexcept
+        : from_(&from), slot_(slot) {}
+    ~claim() = default;
+
+    /// The exchange to which it is given back, now.
+    basic_exchange<thread_sync>& end() noexcept {
+        WIRE_ASSERT(from_, "the claim of a slot is used after its end");
+        return *std::exchange(from_, nullptr);
+    }
+    [[nodiscard]] bool held() const noexcept { return from_ != nullptr; }
+
+    basic_exchange<thread_sync>* from_;
+    std::uint32_t slot_;
+};
+
+}  // namespace detail
+
+/// A free slot to be filled in place. Element is T& of pool<T>, or the bytes of a raw_pool's.
+template <class Element>
+class put_claim : public detail::claim {
+public:
+    put_claim(detail::basic_exchange<detail::thread_sync>& from, std::uint32_t slot,
+              Element element) noexcept
+        : claim(from, slot), element_(element) {}
+    put_claim(put_claim&&) noexcept = default;
+    /// Gives the slot back if it was not put: also when its thread throws. What was done to the
+    /// element stays.
+    ~put_claim() {
+        if (held()) end().give_up_free(slot_);
+    }
+
+    [[nodiscard]] Element operator*() const noexcept { return element_; }
+    [[nodiscard]] auto* operator->() const noexcept requires std::is_reference_v<Element> {
+        return &element_;
+    }
+    /// The message is there for takers, also if the pool has been closed meanwhile. Once.
+    void put() noexcept { end().give(slot_); }
+
+private:
+    Element element_;
+};
+
+/// A full slot to be read in place.
+template <class Element>
+class take_claim : public detail::claim {
+public:
+    take_claim(detail::basic_exchange<detail::thread_sync>& from, std::uint32_t slot,
+               Element element) noexcept
+        : claim(from, slot), element_(element) {}
+    take_claim(take_claim&&) noexcept = default;
+    /// Gives the message back if it was not taken, behind all others: also when its thread throws.
+    ~take_claim() {
+        if (held()) end().give_up_full(slot_);
+    }
+
+    [[nodiscard]] Element operator*() const noexcept { return element_; }
+    [[nodiscard]] auto* operator->() const noexcept requires std::is_reference_v<Element> {
+        return &element_;
+    }
+    /// The message has been taken; its slot is free. Once.
+    void take() noexcept { end().release(slot_); }
+
+private:
+    Element element_;
+};
+
+}  // namespace wire

@@ -1,0 +1,201 @@
+// A pool of messages between threads, whose elements stay where they are. (msg-pool's and
+// mpmc_pool's, by their ideas.)
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <wire/detail/pool_base.hpp>
+#include <wire/detail/slot_memory.hpp>
+
+namespace wire {
+
+/// Messages from any number of producers to any number of consumers: wires of several runtimes and
+/// plain threads, mixed, which may come and go.
+///
+/// Its capacity is a number of slots, each of which holds a live T from the constructor to the
+/// destructor. put() and take() move the value of one; put_swap() and take_swap() exchange it, so
+/// that buffers circulate between both sides and nothing is allocated; claim_put() and claim_take()
+/// let one work in the slot itself, and hold up nobody meanwhile. A call fails as full only when
+/// every slot is full or claimed, as empty only when none is full.
+///
+/// Order: what one producer puts is taken in that order, but for messages whose claim was dropped.
+/// Across producers none is promised.
+///
+/// A wire that has to wait parks, and the others of its thread run; a plain thread sleeps. It costs
+/// no system call while nobody sleeps. Nothing allocates but the constructors without storage.
+///
+/// What a thread does before it puts a message happens before the return of the call that takes it;
+/// and what it does before it frees a slot, before the return of the call that fills that slot.
+/// Inside T's moves, which run while others are kept out, do not use the pool or suspend the wire.
+/// While a wire waits here, the wires of its runtime are no deadlock: another thread may come.
+///
+/// Every call that may block fails with EPIPE (see close()), ETIMEDOUT or, in a wire, ECANCELED;
+/// the try_ forms fail with EAGAIN instead of waiting, or with EPIPE. What fails has moved nothing.
+/// All calls but for_each() and the destructor are for any thread.
+template <class T>
+class pool : public detail::pool_base {
+    static_assert(std::is_object_v<T> && !std::is_const_v<T>, "a pool holds objects");
+    static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T>,
+                  "T's moves must be noexcept: they run while others are kept out, and what one "
+                  "left half done nobody could clear away. Use a pool of std::unique_ptr<T>");
+
+public:
+    using claim_to_put = put_claim<T&>;
+    using claim_to_take = take_claim<T&>;
+
+    /// `capacity` slots, at least one (asserted), allocated here (std::bad_alloc), each with T().
+    explicit pool(std::size_t capacity, const pool_options& options = {})
+        : pool(detail::slot_memory(shape, capacity), options) {}
+    /// As many slots as fit into `storage`, which stays the caller's and must outlive the pool.
+    /// Asserts that one fits; storage_size() tells how much n slots take.
+    explicit pool(std::span<std::byte> storage, const pool_options& options = {})
+        : pool(detail::slot_memory(shape, storage), options) {}
+    [[nodiscard]] static constexpr std::size_t storage_size(std::size_t capacity) noexcept {
+        return shape.storage_for(capacity);
+    }
+    /// Destroys the elements. No call may be under way, no claim held.
+    ~pool() { std::destroy_n(memory_.at<T>(0), memory_.slots()); }
+
+    result<void> put(T&& value, deadline until = never) noexcept {
+        return to_result(exchange_.give(mover(value), until));
+    }
+    /// Puts a copy, which is made first and may throw.
+    result<void> put(const T& value,
+                     deadline until = never) requires std::is_copy_constructible_v<T> {
+        return put(T(value), until);
+    }
+    result<void> try_put(T&& value) noexcept { return to_result(exchange_.try_give(mover(value))); }
+    result<void> try_put(const T& value) requires std::is_copy_constructible_v<T> {
+        return try_put(T(value));
+    }
+    /// Puts what `value` holds, and leaves there what the slot held.
+    result<void> put_swap(T& value, deadline until = never) noexcept {
+        return to_result(exchange_.give(swapper(value), until));
+    }
+    result<void> try_put_swap(T& value) noexcept {
+        return to_result(exchange_.try_give(swapper(value)));
+    }
+    /// Waits until there is room, then puts as many as there is room for, from the first. Returns
+    /// how many; 0 if `values` is empty.
+    result<std::size_t> put_some(std::span<T> values, deadline until = never) noexcept {
+        return some(values, [&](auto n, auto& done) {
+            return exchange_.give_some(n, done, row_mover(values), until);
+        });
+    }
+    result<std::size_t> try_put_some(std::span<T> values) noexcept {
+        return some(values, [&](auto n, auto& done) {
+            return exchange_.try_give_some(n, done, row_mover(values));
+        });
+    }
+
+    /// Moves a message out of its slot.
+    result<T> take(deadline until = never) noexcept {
+        result<T> got = failure{EAGAIN};
+        if (const int error = exchange_.take(mover_to(got), until)) got = failure{error};
+        return got;
+    }
+    result<T> try_take() noexcept {
+        result<T> got = failure{EAGAIN};
+        if (const int error = exchange_.try_take(mover_to(got))) got = failure{error};
+        return got;
+    }
+    /// Takes a message into `value`, and leaves in the slot what that held.
+    result<void> take_swap(T& value, deadline until = never) noexcept {
+        return to_result(exchange_.take(swapper(value), until));
+    }
+    result<void> try_take_swap(T& value) noexcept {
+        return to_result(exchange_.try_take(swapper(value)));
+    }
+    /// Waits until there is a message, then takes as many as are there, at most as `into` has room
+    /// for. Returns how many; 0 if that is none.
+    result<std::size_t> take_some(std::span<T> into, deadline until = never) noexcept {
+        return some(into, [&](auto n, auto& done) {
+            return exchange_.take_some(n, done, row_filler(into), until);
+        });
+    }
+    result<std::size_t> try_take_some(std::span<T> into) noexcept {
+        return some(into, [&](auto n, auto& done) {
+            return exchange_.try_take_some(n, done, row_filler(into));
+        });
+    }
+
+    /// A free slot, to be filled in place and then put.
+    result<claim_to_put> claim_put(deadline until = never) noexcept {
+        return claimed<claim_to_put>([&](auto& slot) { return exchange_.claim_free(slot, until); });
+    }
+    result<claim_to_put> try_claim_put() noexcept {
+        return claimed<claim_to_put>([&](auto& slot) { return exchange_.try_claim_free(slot); });
+    }
+    /// A full slot, to be read in place and then taken.
+    result<claim_to_take> claim_take(deadline until = never) noexcept {
+        return claimed<claim_to_take>(
+            [&](auto& slot) { return exchange_.claim_full(slot, until); });
+    }
+    result<claim_to_take> try_claim_take() noexcept {
+        return claimed<claim_to_take>([&](auto& slot) { return exchange_.try_claim_full(slot); });
+    }
+
+    /// Calls `f(element, index)` for every slot: to give each its buffer, before the pool is used
+    /// or after. Asserts that nothing is inside or claimed; nobody else may use it meanwhile.
+    template <class F>
+    void for_each(F f) {
+        assert_unused();
+        for (std::uint32_t i = 0; i < memory_.slots(); ++i) f(*memory_.at<T>(i), std::size_t{i});
+    }
+
+private:
+    static constexpr detail::slot_shape shape = detail::slot_shape::of<T>();
+
+    pool(detail::slot_memory&& memory, const pool_options& options)
+        : pool_base(memory.slots(), memory.numbers(), options), memory_(std::move(memory)) {
+        std::uninitialized_value_construct_n(memory_.at<T>(0), memory_.slots());
+    }
+
+    auto mover(T& value) noexcept {
+        return [this, &value](std::uint32_t slot) { *memory_.at<T>(slot) = std::move(value); };
+    }
+    auto swapper(T& value) noexcept {
+        return
+            [this, &value](std::uint32_t slot) { std::ranges::swap(*memory_.at<T>(slot), value); };
+    }
+    auto mover_to(result<T>& got) noexcept {
+        // In place of a failure, which needs no destructor.
+        return [this, &got](std::uint32_t slot) {
+            std::construct_at(&got, std::move(*memory_.at<T>(slot)));
+        };
+    }
+    auto row_mover(std::span<T> values) noexcept {
+        return [this, next = values.data()](std::uint32_t slot) mutable {
+            *memory_.at<T>(slot) = std::move(*next++);
+        };
+    }
+    auto row_filler(std::span<T> into) noexcept {
+        return [this, next = into.data()](std::uint32_t slot) mutable {
+            *next++ = std::move(*memory_.at<T>(slot));
+        };
+    }
+
+    template <class F>
+    result<std::size_t> some(std::span<T> row, F call) noexcept {
+        if (row.empty()) return std::size_t{0};
+        std::uint32_t done = 0;
+        const auto n = static_cast<std::uint32_t>(std::min(row.size(), capacity()));
+        if (const int error = call(n, done)) return failure{error};
+        return std::size_t{done};
+    }
+    template <class Claim, class F>
+    result<Claim> claimed(F call) noexcept {
+        std::uint32_t slot = 0;
+        if (const int error = call(slot)) return failure{error};
+        return Claim(exchange_, slot, *memory_.at<T>(slot));
+    }
+
+    detail::slot_memory memory_;
+};
+
+}  // namespace wire

@@ -1,0 +1,135 @@
+// A pool whose elements are bytes, of a size that is known at run time. (msg-pool's interface.)
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include <wire/detail/pool_base.hpp>
+#include <wire/detail/slot_memory.hpp>
+
+namespace wire {
+
+/// As pool<T>, which see for all that is not said here; an element is a row of bytes, which begin
+/// as zeros. Its address is a multiple of the largest power of two, at most 64, that divides the
+/// element size: what is placed there is aligned as in an array. Each span that is given to it must
+/// be of the element's size (asserted).
+class raw_pool : public detail::pool_base {
+    using bytes = std::span<std::byte>;
+
+    void check(std::size_t size) const noexcept {
+        WIRE_ASSERT(size == element_size_, "a span that is not of the element's size");
+    }
+    auto reader(std::span<const std::byte> element) noexcept {
+        check(element.size());
+        return [this, element](std::uint32_t slot) {
+            std::memcpy(memory_.bytes_at(slot).data(), element.data(), element.size());
+        };
+    }
+    auto writer(bytes into) noexcept {
+        check(into.size());
+        return [this, into](std::uint32_t slot) {
+            std::memcpy(into.data(), memory_.bytes_at(slot).data(), into.size());
+        };
+    }
+    auto swapper(bytes element) noexcept {
+        check(element.size());
+        return [this, element](std::uint32_t slot) {
+            std::ranges::swap_ranges(memory_.bytes_at(slot), element);
+        };
+    }
+
+public:
+    using claim_to_put = put_claim<bytes>;
+    using claim_to_take = take_claim<bytes>;
+
+    /// `count` slots for elements of `element_size` bytes, each at least one (asserted), allocated
+    /// here (std::bad_alloc).
+    raw_pool(std::size_t count, std::size_t element_size, const pool_options& options = {})
+        : raw_pool(detail::slot_memory(shape_of(element_size), count), element_size, options) {}
+    /// As many slots as fit into `storage`, which stays the caller's and must outlive the pool.
+    raw_pool(bytes storage, std::size_t element_size, const pool_options& options = {}) noexcept
+        : raw_pool(detail::slot_memory(shape_of(element_size), storage), element_size, options) {}
+    [[nodiscard]] static constexpr std::size_t storage_size(std::size_t count,
+                                                            std::size_t element_size) noexcept {
+        return detail::slot_shape::of_bytes(element_size).storage_for(count);
+    }
+
+    [[nodiscard]] std::size_t element_size() const noexcept { return element_size_; }
+
+    /// Copies an element in.
+    result<void> put(std::span<const std::byte> element, deadline until = never) noexcept {
+        return to_result(exchange_.give(reader(element), until));
+    }
+    result<void> try_put(std::span<const std::byte> element) noexcept {
+        return to_result(exchange_.try_give(reader(element)));
+    }
+    /// Copies an element out.
+    result<void> take(bytes into, deadline until = never) noexcept {
+        return to_result(exchange_.take(writer(into), until));
+    }
+    result<void> try_take(bytes into) noexcept {
+        return to_result(exchange_.try_take(writer(into)));
+    }
+
+    /// Exchanges an element with what is in the slot.
+    result<void> put_swap(bytes element, deadline until = never) noexcept {
+        return to_result(exchange_.give(swapper(element), until));
+    }
+    result<void> take_swap(bytes element, deadline until = never) noexcept {
+        return to_result(exchange_.take(swapper(element), until));
+    }
+    result<void> try_put_swap(bytes element) noexcept {
+        return to_result(exchange_.try_give(swapper(element)));
+    }
+    result<void> try_take_swap(bytes element) noexcept {
+        return to_result(exchange_.try_take(swapper(element)));
+    }
+
+    result<claim_to_put> claim_put(deadline until = never) noexcept {
+        return claimed<claim_to_put>([&](auto& slot) { return exchange_.claim_free(slot, until); });
+    }
+    result<claim_to_put> try_claim_put() noexcept {
+        return claimed<claim_to_put>([&](auto& slot) { return exchange_.try_claim_free(slot); });
+    }
+    result<claim_to_take> claim_take(deadline until = never) noexcept {
+        return claimed<claim_to_take>(
+            [&](auto& slot) { return exchange_.claim_full(slot, until); });
+    }
+    result<claim_to_take> try_claim_take() noexcept {
+        return claimed<claim_to_take>([&](auto& slot) { return exchange_.try_claim_full(slot); });
+    }
+
+    /// Calls `f(element, index)` for every slot, as pool<T>::for_each().
+    template <class F>
+    void for_each(F f) {
+        assert_unused();
+        for (std::uint32_t i = 0; i < memory_.slots(); ++i) f(memory_.bytes_at(i), std::size_t{i});
+    }
+
+private:
+    raw_pool(detail::slot_memory&& memory, std::size_t element_size, const pool_options& options)
+        : pool_base(memory.slots(), memory.numbers(), options),
+          memory_(std::move(memory)),
+          element_size_(element_size) {
+        for_each([](bytes element, std::size_t) { std::ranges::fill(element, std::byte{}); });
+    }
+
+    static detail::slot_shape shape_of(std::size_t element_size) noexcept {
+        WIRE_ASSERT(element_size > 0, "an element has at least one byte");
+        return detail::slot_shape::of_bytes(element_size);
+    }
+    template <class Claim, class F>
+    result<Claim> claimed(F call) noexcept {
+        std::uint32_t slot = 0;
+        if (const int error = call(slot)) return failure{error};
+        return Claim(exchange_, slot, memory_.bytes_at(slot));
+    }
+
+    detail::slot_memory memory_;
+    std::size_t element_size_;
+};
+
+}  // namespace wire
