@@ -13,17 +13,22 @@ class Case:
     limit: str = "limit"  # the system that ratio_to_limit refers to; "": there is none
     limits: dict = dataclasses.field(default_factory=dict)  # system -> those of which the best is
     group: str = ""  # of cases that share a summary
+    peers: tuple = ()  # the systems of which the best is what ratio_to_peer refers to
 
     def limit_of(self, system, medians):
         """What this system is compared with, by the medians of the first metric; None: nothing."""
         measured = [s for s in self.limits.get(system, [self.limit]) if s in medians]
         return min(measured, key=medians.get, default=None)
 
+    def best_peer(self, medians):
+        return min((s for s in self.peers if s in medians), key=medians.get, default=None)
+
 
 def records_of(suite, case, values):
     """A record per system and metric, with ratios of medians."""
     records = []
     limits = {s: case.limit_of(s, medians_of("", values)) for s in values}
+    peer = case.best_peer(medians_of("", values))
     for metric, unit in case.metrics.items():
         medians = medians_of(metric, values)
         for system, median in medians.items():
@@ -39,6 +44,8 @@ def records_of(suite, case, values):
                 "limit": limits[system],
                 "ratio_to_limit": ratio(median, medians.get(limits[system])),
                 "ratio_to_wire": ratio(median, medians.get("wire")),
+                "peer": peer,
+                "ratio_to_peer": ratio(median, medians.get(peer)),
                 "values": runs,
             })
     return records
@@ -59,17 +66,24 @@ def number(value):
     return f"{value:,.{digits}f}"
 
 
+def ratios_shown(peers):
+    """Keys of records and what a table calls them."""
+    against_peer = {"ratio_to_peer": "x peer"} if peers else {}
+    return {"ratio_to_limit": "x limit", **against_peer, "ratio_to_wire": "x wire"}
+
+
 def table(case, records):
     """The table of one case: a row per system, the ratios of its first metric."""
     extra = [m for m in case.metrics if m]
-    head = ["system", "median", "min", "x limit", "x wire"]
+    shown = ratios_shown(case.peers)
+    head = ["system", "median", "min", *shown.values()]
     head += [f"{m} ({case.metrics[m]})" if case.metrics[m] else m for m in extra]
     head += ["limit"] if case.limits else []
     value = {(r["case"], r["system"]): r for r in records}
     rows = []
     for r in (r for r in records if r["case"] == case.slug):
         others = [value.get((f"{case.slug}-{m}", r["system"]), {}).get("median") for m in extra]
-        numbers = [r["median"], r["min"], r["ratio_to_limit"], r["ratio_to_wire"], *others]
+        numbers = [r["median"], r["min"], *(r[key] for key in shown), *others]
         rows.append([r["system"]] + [number(n) for n in numbers])
         if case.limits:
             rows[-1].append(r["limit"] or "-")
@@ -104,10 +118,11 @@ def summary(name, slugs, records):
     for r in records:
         if r["case"] in slugs:
             of_system.setdefault(r["system"], []).append(r)
-    rows = [["system", "x limit", "cases", "x wire", "cases"]]
+    shown = ratios_shown(any(r["peer"] for its in of_system.values() for r in its))
+    rows = [["system", *(word for name in shown.values() for word in (name, "cases"))]]
     for system, its_records in of_system.items():
         row = [system]
-        for key in ("ratio_to_limit", "ratio_to_wire"):
+        for key in shown:
             ratios = [r[key] for r in its_records if r[key]]
             row += [number(geometric_mean(ratios)), str(len(ratios))]
         rows.append(row)
