@@ -118,13 +118,12 @@ patience::patience(waiting how, deadline until, unsigned first_pause, bool hopef
     : until_(until), how_(how), hopeful_(hopeful || how == waiting::spin), round_(first_pause) {}
 
 bool patience::looks_again() noexcept {
-    if (how_ == waiting::park || thread_sync::begin_call()) return false;
+    if (how_ == waiting::park || !hopeful_ || thread_sync::begin_call()) return false;
     if (running_or_none()) yield();
     if (round_ <= pausing_rounds) {
         pause_some(round_++);
         return true;
     }
-    if (!hopeful_) return false;
     const std::int64_t now = thread_sync::real_ns();
     if (end_ == 0) end_ = how_ == waiting::spin ? deadline::never_ns : now + patience_ns;
     if (now >= end_ || (!until_.is_never() && now_ns() >= until_.ns())) return false;

@@ -13,16 +13,15 @@ namespace wire::detail {
 void real_sync::futex_wait(word& w, std::uint32_t expected, deadline until) noexcept {
     const timespec at{.tv_sec = static_cast<time_t>(until.ns() / 1'000'000'000),
                       .tv_nsec = static_cast<long>(until.ns() % 1'000'000'000)};
-    // FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock. Never private: an io_uring
-    // may wait for the same word.
+    // FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock.
     sys::call("futex", [&] {
-        return ::syscall(SYS_futex, &w, FUTEX_WAIT_BITSET, expected,
+        return ::syscall(SYS_futex, &w, FUTEX_WAIT_BITSET_PRIVATE, expected,
                          until.is_never() ? nullptr : &at, nullptr, FUTEX_BITSET_MATCH_ANY);
     });
 }
 
 void real_sync::futex_wake(word& w, int count) noexcept {
-    ::syscall(SYS_futex, &w, FUTEX_WAKE, count, nullptr, nullptr, 0);
+    ::syscall(SYS_futex, &w, FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
 }
 
 void real_sync::pause() noexcept {

@@ -60,20 +60,26 @@ public:
     /// Fails with EPIPE (closed, before or meanwhile), ETIMEDOUT or, in a wire, ECANCELED, and has
     /// not moved from `value` then. Any thread.
     result<void> send(T&& value, deadline until = never) noexcept {
-        return to_result(exchange_.give(filler(value), until));
+        return to_result(exchange_.give(filler(std::move(value)), until));
     }
     /// The same with a copy, which is made first and may throw.
     result<void> send(const T& value,
                       deadline until = never) requires std::is_copy_constructible_v<T> {
-        return send(T(value), until);
+        if constexpr (std::is_trivially_copyable_v<T>)
+            return to_result(exchange_.give(filler(value), until));
+        else
+            return send(T(value), until);
     }
     /// Fails with EAGAIN if the bridge is full, or with EPIPE, and has not moved from `value` then.
     /// Never suspends. Any thread.
     result<void> try_send(T&& value) noexcept {
-        return to_result(exchange_.try_give(filler(value)));
+        return to_result(exchange_.try_give(filler(std::move(value))));
     }
     result<void> try_send(const T& value) requires std::is_copy_constructible_v<T> {
-        return try_send(T(value));
+        if constexpr (std::is_trivially_copyable_v<T>)
+            return to_result(exchange_.try_give(filler(value)));
+        else
+            return try_send(T(value));
     }
 
     /// Receives the oldest value; waits while there is none.
@@ -114,16 +120,18 @@ private:
     friend struct detail::exchange_access;
     static constexpr detail::slot_shape shape = detail::slot_shape::of<T>();
 
-    auto filler(T& value) noexcept {
+    template <class From>
+    auto filler(From&& value) noexcept {
         return [this, &value](std::uint32_t slot) {
-            std::construct_at(memory_.at<T>(slot), std::move(value));
+            std::construct_at(memory_.to_fill<T>(slot), std::forward<From>(value));
         };
     }
     auto emptier(result<T>& got) noexcept {
         return [this, &got](std::uint32_t slot) {
             // In place of a failure, which needs no destructor.
-            std::construct_at(&got, std::move(*memory_.at<T>(slot)));
-            std::destroy_at(memory_.at<T>(slot));
+            T* const value = memory_.to_empty<T>(slot);
+            std::construct_at(&got, std::move(*value));
+            std::destroy_at(value);
         };
     }
 

@@ -62,16 +62,24 @@ public:
     ~pool() { std::destroy_n(memory_.at<T>(0), memory_.slots()); }
 
     result<void> put(T&& value, deadline until = never) noexcept {
-        return to_result(exchange_.give(mover(value), until));
+        return to_result(exchange_.give(filler(std::move(value)), until));
     }
     /// Puts a copy, which is made first and may throw.
     result<void> put(const T& value,
                      deadline until = never) requires std::is_copy_constructible_v<T> {
-        return put(T(value), until);
+        if constexpr (std::is_trivially_copyable_v<T>)
+            return to_result(exchange_.give(filler(value), until));
+        else
+            return put(T(value), until);
     }
-    result<void> try_put(T&& value) noexcept { return to_result(exchange_.try_give(mover(value))); }
+    result<void> try_put(T&& value) noexcept {
+        return to_result(exchange_.try_give(filler(std::move(value))));
+    }
     result<void> try_put(const T& value) requires std::is_copy_constructible_v<T> {
-        return try_put(T(value));
+        if constexpr (std::is_trivially_copyable_v<T>)
+            return to_result(exchange_.try_give(filler(value)));
+        else
+            return try_put(T(value));
     }
     /// Puts what `value` holds, and leaves there what the slot held.
     result<void> put_swap(T& value, deadline until = never) noexcept {
@@ -156,27 +164,31 @@ private:
         std::uninitialized_value_construct_n(memory_.at<T>(0), memory_.slots());
     }
 
-    auto mover(T& value) noexcept {
-        return [this, &value](std::uint32_t slot) { *memory_.at<T>(slot) = std::move(value); };
+    template <class From>
+    auto filler(From&& value) noexcept {
+        return [this, &value](std::uint32_t slot) {
+            *memory_.to_fill<T>(slot) = std::forward<From>(value);
+        };
     }
     auto swapper(T& value) noexcept {
-        return
-            [this, &value](std::uint32_t slot) { std::ranges::swap(*memory_.at<T>(slot), value); };
+        return [this, &value](std::uint32_t slot) {
+            std::ranges::swap(*memory_.to_fill<T>(slot), value);
+        };
     }
     auto mover_to(result<T>& got) noexcept {
         // In place of a failure, which needs no destructor.
         return [this, &got](std::uint32_t slot) {
-            std::construct_at(&got, std::move(*memory_.at<T>(slot)));
+            std::construct_at(&got, std::move(*memory_.to_empty<T>(slot)));
         };
     }
     auto row_mover(std::span<T> values) noexcept {
         return [this, next = values.data()](std::uint32_t slot) mutable {
-            *memory_.at<T>(slot) = std::move(*next++);
+            *memory_.to_fill<T>(slot) = std::move(*next++);
         };
     }
     auto row_filler(std::span<T> into) noexcept {
         return [this, next = into.data()](std::uint32_t slot) mutable {
-            *next++ = std::move(*memory_.at<T>(slot));
+            *next++ = std::move(*memory_.to_empty<T>(slot));
         };
     }
 

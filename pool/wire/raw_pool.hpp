@@ -25,19 +25,21 @@ class raw_pool : public detail::pool_base {
     auto reader(std::span<const std::byte> element) noexcept {
         check(element.size());
         return [this, element](std::uint32_t slot) {
-            std::memcpy(memory_.bytes_at(slot).data(), element.data(), element.size());
+            const bytes into = memory_.bytes_to<detail::access::write>(slot);
+            std::memcpy(into.data(), element.data(), element.size());
         };
     }
     auto writer(bytes into) noexcept {
         check(into.size());
         return [this, into](std::uint32_t slot) {
-            std::memcpy(into.data(), memory_.bytes_at(slot).data(), into.size());
+            const bytes element = memory_.bytes_to<detail::access::read>(slot);
+            std::memcpy(into.data(), element.data(), element.size());
         };
     }
     auto swapper(bytes element) noexcept {
         check(element.size());
         return [this, element](std::uint32_t slot) {
-            std::ranges::swap_ranges(memory_.bytes_at(slot), element);
+            std::ranges::swap_ranges(memory_.bytes_to<detail::access::write>(slot), element);
         };
     }
 

@@ -46,8 +46,11 @@ class [[nodiscard]] result {
 public:
     using value_type = T;
 
-    result(T value) noexcept(std::is_nothrow_move_constructible_v<T>) : code_(0) {
+    result(T&& value) noexcept(std::is_nothrow_move_constructible_v<T>) : code_(0) {
         ::new (static_cast<void*>(std::addressof(value_))) T(std::move(value));
+    }
+    result(const T& value) requires std::is_copy_constructible_v<T> : code_(0) {
+        ::new (static_cast<void*>(std::addressof(value_))) T(value);
     }
     result(failure f) noexcept : code_(f.code) {
         WIRE_ASSERT(f.code > 0, "a failure needs a positive errno");

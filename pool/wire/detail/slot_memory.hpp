@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <wire/config.hpp>
+#include "prefetch.hpp"
 
 namespace wire::detail {
 
@@ -60,6 +61,25 @@ public:
     [[nodiscard]] std::span<std::byte> bytes_at(std::uint32_t slot) const noexcept {
         return {first_ + slot * shape_.size, shape_.size};
     }
+
+    // The same for one that is filled or emptied now: the next ones are fetched ahead.
+    template <class T>
+    [[nodiscard]] T* to_fill(std::uint32_t slot) const noexcept {
+        prefetch_ahead<access::write>(at<T>(slot), sizeof(T));
+        return at<T>(slot);
+    }
+    template <class T>
+    [[nodiscard]] T* to_empty(std::uint32_t slot) const noexcept {
+        prefetch_ahead<access::read>(at<T>(slot), sizeof(T));
+        return at<T>(slot);
+    }
+    template <access For>
+    [[nodiscard]] std::span<std::byte> bytes_to(std::uint32_t slot) const noexcept {
+        const std::span<std::byte> bytes = bytes_at(slot);
+        prefetch_ahead<For>(bytes.data(), bytes.size());
+        return bytes;
+    }
+
     [[nodiscard]] std::uint32_t* numbers() const noexcept {
         return reinterpret_cast<std::uint32_t*>(first_ + shape_.numbers_after(slots_));
     }

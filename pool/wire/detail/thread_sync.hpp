@@ -71,7 +71,7 @@ private:
 /// For how long one looks again and again before it sleeps.
 class WIRE_API patience {
 public:
-    /// Its first pause is of 2^`first_pause` spins. Not `hopeful`: it is over after a few of them.
+    /// Its first pause is of 2^`first_pause` spins. Not `hopeful`: there is none.
     patience(waiting how, deadline until, unsigned first_pause, bool hopeful) noexcept;
     /// Lets others run, or time pass, and returns whether to look again; false: sleep.
     bool looks_again() noexcept;
