@@ -9,6 +9,8 @@
 //
 // Waking a place wakes the wire, and a wire is woken once: so at most one branch happens. Whoever
 // wakes another place later is told that nobody waits there, and goes on to the next in the queue.
+// That holds while the wire is parked here: to leave a place at something that other threads see it
+// may have to park once more, and then nothing is chosen.
 // A place at something that other threads, processes or the kernel see is only hinted at: then the
 // wire tries again.
 #include "selection.hpp"
@@ -42,7 +44,7 @@ void give_way() noexcept {
 }  // namespace
 
 bool selection::choose(branch& b) noexcept {
-    if (!wake(sleeper_)) return false;
+    if (!undecided() || !wake(sleeper_)) return false;
     chosen_ = &b;
     return true;
 }
@@ -91,7 +93,11 @@ void selection::disarm() noexcept {
 // Returns what has happened; nullptr if it is unknown. `error`: as park().
 branch* selection::sleep(int& error) noexcept {
     chosen_ = nullptr;
-    error = arm() ? park("select", until_) : 0;
+    if (arm()) {
+        parked_ = true;
+        error = park("select", until_);
+        parked_ = false;
+    }
     disarm();
     if (error) return error == ETIMEDOUT ? expiring_ : nullptr;
     return chosen_ && chosen_->settle() ? chosen_ : nullptr;

@@ -16,7 +16,7 @@ public:
     /// A place of `b` is woken. As wake().
     bool choose(branch& b) noexcept;
     [[nodiscard]] bool has_chosen(const branch& b) const noexcept { return chosen_ == &b; }
-    [[nodiscard]] bool undecided() const noexcept { return still_waits(sleeper_); }
+    [[nodiscard]] bool undecided() const noexcept { return parked_ && still_waits(sleeper_); }
     /// `b` happens at `until`.
     void expire_at(deadline until, branch& b) noexcept;
     /// `b` happens if nothing else is ready.
@@ -31,6 +31,7 @@ private:
 
     const branch_list all_;
     waiter sleeper_;  // in no queue: its places wake it
+    bool parked_ = false;
     branch* chosen_ = nullptr;
     branch* fallback_ = nullptr;
     branch* expiring_ = nullptr;

@@ -35,9 +35,11 @@ struct seating {
     std::mutex lock;
     std::uint64_t taken = 0;
     pthread_key_t at_thread_end{};
+    const bool has_key = ::pthread_key_create(&at_thread_end, [](void*) { leave(); }) == 0;
 
-    seating() noexcept {
-        ::pthread_key_create(&at_thread_end, [](void*) { leave(); });
+    // Whether leave() will be called. Else nobody gets a seat, which would never be free again.
+    bool hears_of_the_end() noexcept {
+        return has_key && ::pthread_setspecific(at_thread_end, this) == 0;
     }
 
     static seating& all() noexcept {
@@ -76,10 +78,9 @@ std::uint32_t thread_sync::take_seat() noexcept {
     const std::lock_guard guard(s.lock);
     std::uint32_t free = 0;
     while (free < seats && (s.taken >> free & 1) != 0) ++free;
+    if (free < seats && !s.hears_of_the_end()) free = seats;
     notes.seat = free;
-    if (free == seats) return free;
-    s.taken |= std::uint64_t{1} << free;
-    ::pthread_setspecific(s.at_thread_end, &s);
+    if (free < seats) s.taken |= std::uint64_t{1} << free;
     return free;
 }
 
@@ -126,7 +127,7 @@ bool patience::looks_again() noexcept {
     }
     const std::int64_t now = thread_sync::real_ns();
     if (end_ == 0) end_ = how_ == waiting::spin ? deadline::never_ns : now + patience_ns;
-    if (now >= end_ || (!until_.is_never() && now_ns() >= until_.ns())) return false;
+    if (now >= end_ || thread_sync::is_past(until_)) return false;
     ::sched_yield();
     return true;
 }
@@ -175,7 +176,7 @@ int place::sleep(deadline until) noexcept {
 int place::sleep_thread(deadline until) noexcept {
     // [N'] acquire: as [N]. Pairs with [N].
     while (signalled_.load(std::memory_order_acquire) == 0) {
-        if (!until.is_never() && now_ns() >= until.ns()) return ETIMEDOUT;
+        if (thread_sync::is_past(until)) return ETIMEDOUT;
         real_sync::futex_wait(signalled_, 0, until);
     }
     return 0;

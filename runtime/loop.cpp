@@ -63,6 +63,7 @@ scheduler::~scheduler() {
         }
     }
     abandon_calls(calls_);
+    if (live_ > 0) for_each_pool([](fiber_pool& pool) { pool.stacks.keep(); });
     shared_->inbox.settle();
 #if WIRE_TSAN
     shed(default_pool_, 0, fibers_);

@@ -105,6 +105,7 @@ slab::slab(const stack_options& options, std::size_t count, std::size_t already)
 }
 
 slab::~slab() {
+    if (kept_) return;
     // Frames of wires that never returned are still marked; the addresses will be somebody else's.
     forget_frames(base_, base_ + length_);
     ::munmap(base_, length_);

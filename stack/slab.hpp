@@ -31,6 +31,9 @@ public:
     /// Throws std::system_error naming the call that failed; nothing is carved then.
     void carve(std::span<stack> out, std::size_t already);
 
+    /// The mapping outlives the slab.
+    void keep() noexcept { kept_ = true; }
+
 private:
     [[nodiscard]] std::byte* guard_of(std::size_t index) const noexcept;
     [[nodiscard]] stack stack_of(std::size_t index) const noexcept;
@@ -41,6 +44,7 @@ private:
     const std::size_t length_;
     std::byte* base_ = nullptr;
     std::size_t carved_ = 0;
+    bool kept_ = false;
 };
 
 /// Tells Valgrind that this memory is a stack.

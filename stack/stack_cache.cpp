@@ -64,6 +64,10 @@ stack_cache::~stack_cache() {
     VALGRIND_MAKE_MEM_UNDEFINED(lowest, options_.memory.size());
 }
 
+void stack_cache::keep() noexcept {
+    for (const auto& slab : slabs_) slab->keep();
+}
+
 void stack_cache::grow() {
     if (has_canaries())
         cut_one();

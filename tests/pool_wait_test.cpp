@@ -9,6 +9,9 @@
 #include <vector>
 
 #include <wire/pool.hpp>
+#include <wire/spawn.hpp>
+#include "support/diagnostics.hpp"
+#include "support/on_wire.hpp"
 #include "support/pools.hpp"
 #include "support/sim_poller.hpp"
 #include "support/trace.hpp"
@@ -304,4 +307,52 @@ TEST_CASE("pool wait: a runtime that ends while it is woken takes no message alo
         other.join();
         CHECK(taken + p.try_take().value_or(0) == 1);
     }
+}
+
+TEST_CASE("pool waits: a deadline that has passed lets one look, and nobody sleeps") {
+    as_each([](as kind) {
+        pool<int> p(1);
+        run(kind, [&] {
+            CHECK(p.take(within(0s)).code() == ETIMEDOUT);
+            CHECK(p.put(1, within(0s)));
+            CHECK(p.put(2, within(0s)).code() == ETIMEDOUT);
+            CHECK(p.wait_until_empty(within(0s)).code() == ETIMEDOUT);
+        });
+        CHECK(p.statistics().take_sleeps + p.statistics().put_sleeps == 0);
+    });
+}
+
+TEST_CASE("pool waits: who is woken for a message that another has taken is the next") {
+    pool<int> p(1, {.wait = waiting::park});
+    trace seen;
+    on_wire([&] {
+        auto first = spawn([&] { seen("first", p.take().value_or(-1)); });
+        auto second = spawn([&] { seen("second", p.take().value_or(-1)); });
+        yield();
+        CHECK(p.put(1));  // for the first
+        CHECK(p.try_take().value_or(-1) == 1);
+        CHECK(sleep(within(1s)));
+        CHECK(p.put(2));
+        CHECK(first.join());
+        CHECK(p.put(3));
+        CHECK(second.join());
+    });
+    CHECK(seen == trace{"first2", "second3"});
+}
+
+TEST_CASE("pool waits: a wire that is abandoned while it waits takes nothing") {
+    const caught_diagnostics said;
+    pool<int> p(1);
+    {
+        runtime rt({.drain = 1ms});
+        rt.go({.name = "stubborn"}, [&] {
+            const shield protection;
+            static_cast<void>(p.take());
+        });
+        rt.run_once();
+        while (p.statistics().take_sleeps == 0) rt.run_once();
+    }
+    CHECK(said.has(diagnostic::straggler, "\"stubborn\""));
+    CHECK(p.put(1));  // its place is still in the queue, and its frame is still there
+    CHECK(p.take().value_or(-1) == 1);
 }

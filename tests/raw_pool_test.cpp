@@ -137,6 +137,21 @@ TEST_CASE("raw pool: closed, reopened, emptied, counted") {
     CHECK(p.size() == 1);
 }
 
+TEST_CASE("raw pool: several elements at a time") {
+    raw_pool p(3, sizeof(int));
+    std::array<int, 4> in{1, 2, 3, 4}, out{};
+    CHECK(p.put_some(std::as_bytes(std::span(in))).value() == 3);
+    CHECK(p.try_put_some(std::as_bytes(std::span(in))).code() == EAGAIN);
+    CHECK(p.take_some(std::as_writable_bytes(std::span(out).first(2))).value() == 2);
+    CHECK(p.try_put_some(std::as_bytes(std::span(in).last(1))).value() == 1);
+    CHECK(p.try_take_some(std::as_writable_bytes(std::span(out).last(2))).value() == 2);
+    CHECK(out == in);
+    CHECK(p.try_take_some(std::as_writable_bytes(std::span(out))).code() == EAGAIN);
+    CHECK(p.put_some({}).value() == 0);
+    CHECK(dies([&] { static_cast<void>(p.put_some(std::as_bytes(std::span(in)).first(3))); },
+               "a span that is not a number of whole elements"));
+}
+
 TEST_CASE("raw pool: nothing is allocated after the start") {
     if (!counts_allocations()) return;
     raw_pool p(4, 16);

@@ -125,6 +125,23 @@ TEST_CASE("select: a wire whose deadline passes, or that is cancelled, leaves th
     });
 }
 
+TEST_CASE("select: while it waits for a signal's delivery nothing else happens to it") {
+    on_wire([] {
+        bridge<box> b(1);
+        channel<box> ch;
+        auto cancelled = spawn(
+            [&] { return select(on_recv(ch, never_called), on_recv(b, never_called)).code(); });
+        yield();
+        CHECK(b.send(boxed(1)));  // the signal is on its way through the inbox
+        cancelled.cancel();       // ready, before it has come
+        auto sender = spawn([&] { return ch.send(boxed(2)); });
+        CHECK(cancelled.join().value() == ECANCELED);
+        CHECK(**ch.recv() == 2);
+        CHECK(sender.join().value());
+        CHECK(**b.recv() == 1);
+    });
+}
+
 TEST_CASE("select: a bridge that is closed wakes who waits") {
     on_wire([] {
         bridge<int> b(1);

@@ -113,7 +113,7 @@ public:
     [[nodiscard]] std::size_t capacity() const noexcept { return exchange_.size(); }
     /// How many values it holds, about: others come and go meanwhile.
     [[nodiscard]] std::size_t size() const noexcept {
-        return static_cast<std::size_t>(exchange_.counts().inside());
+        return exchange_.counts().inside(exchange_.size());
     }
 
 private:

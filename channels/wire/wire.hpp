@@ -41,6 +41,6 @@
 #include <wire/wait.hpp>
 #include <wire/wait_fd.hpp>
 #include <wire/wait_group.hpp>
-#include <wire/wire_pool.hpp>
 #include <wire/waiting.hpp>
+#include <wire/wire_pool.hpp>
 #include <wire/wires.hpp>

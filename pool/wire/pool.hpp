@@ -31,7 +31,8 @@ namespace wire {
 ///
 /// What a thread does before it puts a message happens before the return of the call that takes it;
 /// and what it does before it frees a slot, before the return of the call that fills that slot.
-/// Inside T's moves, which run while others are kept out, do not use the pool or suspend the wire.
+/// T's moves, and the destructors of what they replace, run while others are kept out: in them, do
+/// not use the pool or suspend the wire.
 /// While a wire waits here, the wires of its runtime are no deadlock: another thread may come.
 ///
 /// Every call that may block fails with EPIPE (see close()), ETIMEDOUT or, in a wire, ECANCELED;
@@ -89,14 +90,14 @@ public:
         return to_result(exchange_.try_give(swapper(value)));
     }
     /// Waits until there is room, then puts as many as there is room for, from the first. Returns
-    /// how many; 0 if `values` is empty.
+    /// how many, which are moved from; 0 if `values` is empty.
     result<std::size_t> put_some(std::span<T> values, deadline until = never) noexcept {
-        return some(values, [&](auto n, auto& done) {
+        return some(values.size(), [&](auto n, auto& done) {
             return exchange_.give_some(n, done, row_mover(values), until);
         });
     }
     result<std::size_t> try_put_some(std::span<T> values) noexcept {
-        return some(values, [&](auto n, auto& done) {
+        return some(values.size(), [&](auto n, auto& done) {
             return exchange_.try_give_some(n, done, row_mover(values));
         });
     }
@@ -122,12 +123,12 @@ public:
     /// Waits until there is a message, then takes as many as are there, at most as `into` has room
     /// for. Returns how many; 0 if that is none.
     result<std::size_t> take_some(std::span<T> into, deadline until = never) noexcept {
-        return some(into, [&](auto n, auto& done) {
+        return some(into.size(), [&](auto n, auto& done) {
             return exchange_.take_some(n, done, row_filler(into), until);
         });
     }
     result<std::size_t> try_take_some(std::span<T> into) noexcept {
-        return some(into, [&](auto n, auto& done) {
+        return some(into.size(), [&](auto n, auto& done) {
             return exchange_.try_take_some(n, done, row_filler(into));
         });
     }
@@ -190,15 +191,6 @@ private:
         return [this, next = into.data()](std::uint32_t slot) mutable {
             *next++ = std::move(*memory_.to_empty<T>(slot));
         };
-    }
-
-    template <class F>
-    result<std::size_t> some(std::span<T> row, F call) noexcept {
-        if (row.empty()) return std::size_t{0};
-        std::uint32_t done = 0;
-        const auto n = static_cast<std::uint32_t>(std::min(row.size(), capacity()));
-        if (const int error = call(n, done)) return failure{error};
-        return std::size_t{done};
     }
     template <class Claim, class F>
     result<Claim> claimed(F call) noexcept {

@@ -15,12 +15,17 @@ namespace wire {
 /// As pool<T>, which see for all that is not said here; an element is a row of bytes, which begin
 /// as zeros. Its address is a multiple of the largest power of two, at most 64, that divides the
 /// element size: what is placed there is aligned as in an array. Each span that is given to it must
-/// be of the element's size (asserted).
+/// be of the element's size, or for several of a multiple (asserted).
 class raw_pool : public detail::pool_base {
     using bytes = std::span<std::byte>;
 
     void check(std::size_t size) const noexcept {
         WIRE_ASSERT(size == element_size_, "a span that is not of the element's size");
+    }
+    std::size_t count_of(std::span<const std::byte> elements) const noexcept {
+        WIRE_ASSERT(elements.size() % element_size_ == 0,
+                    "a span that is not a number of whole elements");
+        return elements.size() / element_size_;
     }
     auto reader(std::span<const std::byte> element) noexcept {
         check(element.size());
@@ -34,6 +39,18 @@ class raw_pool : public detail::pool_base {
         return [this, into](std::uint32_t slot) {
             const bytes element = memory_.bytes_to<detail::access::read>(slot);
             std::memcpy(into.data(), element.data(), element.size());
+        };
+    }
+    auto row_reader(std::span<const std::byte> elements) noexcept {
+        return [this, elements](std::uint32_t slot) mutable {
+            reader(elements.first(element_size_))(slot);
+            elements = elements.subspan(element_size_);
+        };
+    }
+    auto row_writer(bytes into) noexcept {
+        return [this, into](std::uint32_t slot) mutable {
+            writer(into.first(element_size_))(slot);
+            into = into.subspan(element_size_);
         };
     }
     auto swapper(bytes element) noexcept {
@@ -74,6 +91,29 @@ public:
     }
     result<void> try_take(bytes into) noexcept {
         return to_result(exchange_.try_take(writer(into)));
+    }
+
+    /// As pool<T>::put_some() and take_some(): elements that lie one behind the other.
+    result<std::size_t> put_some(std::span<const std::byte> elements,
+                                 deadline until = never) noexcept {
+        return some(count_of(elements), [&](auto n, auto& done) {
+            return exchange_.give_some(n, done, row_reader(elements), until);
+        });
+    }
+    result<std::size_t> try_put_some(std::span<const std::byte> elements) noexcept {
+        return some(count_of(elements), [&](auto n, auto& done) {
+            return exchange_.try_give_some(n, done, row_reader(elements));
+        });
+    }
+    result<std::size_t> take_some(bytes into, deadline until = never) noexcept {
+        return some(count_of(into), [&](auto n, auto& done) {
+            return exchange_.take_some(n, done, row_writer(into), until);
+        });
+    }
+    result<std::size_t> try_take_some(bytes into) noexcept {
+        return some(count_of(into), [&](auto n, auto& done) {
+            return exchange_.try_take_some(n, done, row_writer(into));
+        });
     }
 
     /// Exchanges an element with what is in the slot.

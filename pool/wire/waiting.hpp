@@ -8,7 +8,8 @@ enum class waiting : unsigned char {
     /// Looks again for at most 20 microseconds, meanwhile letting others of its core run, then
     /// sleeps.
     adaptive,
-    /// Looks again and again, and never sleeps: for threads with a core of their own.
+    /// Looks again and again, and never sleeps: for threads with a core of their own. Not on a
+    /// virtual clock, which stands still meanwhile.
     spin,
     /// Sleeps at once: where others need the time more.
     park,

@@ -45,8 +45,10 @@ public:
     explicit runtime(const runtime_options& options = {});
     /// Cancels all wires and runs them until they have ended, for options.drain at most; those too
     /// that other threads send until then. Wires that have not ended are named in a diagnostic and
-    /// abandoned: their destructors do not run. Every handle must be gone (asserted). On the
-    /// runtime's own thread; on any if no wire is left and no other thread sends one.
+    /// abandoned: their destructors do not run, and their stacks stay mapped (memory of the
+    /// caller's must stay, too, while a pool or bridge is used at which one waited). Every handle
+    /// must be gone (asserted). On the runtime's own thread; on any if no wire is left and no other
+    /// thread sends one.
     ~runtime();
 
     /// Runs wires until the last has ended and no work_guard is left, or stop() is called. Blocks

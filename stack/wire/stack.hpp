@@ -72,7 +72,8 @@ class WIRE_API stack_cache : detail::immovable {
 public:
     /// Maps nothing yet. Asserts that a stack of 16 KiB to 1 GiB is asked for.
     explicit stack_cache(const stack_options& options);
-    ~stack_cache();  ///< Unmaps everything; every stack must have come back or be abandoned.
+    /// Unmaps everything; every stack must have come back, be abandoned or be kept.
+    ~stack_cache();
 
     /// A stack whose guard is in place. Allocates only when a new slab or batch of guards is
     /// needed. Throws std::system_error that names the call, the number of stacks reached and the
@@ -89,6 +90,10 @@ public:
 
     /// Takes a stack back. Never fails and makes no system call.
     void release(stack s) noexcept { free_.push_back(s); }
+
+    /// What is mapped now stays mapped for ever: others may refer to the frames of a wire that has
+    /// been abandoned.
+    void keep() noexcept;
 
     /// Returns the pages of at most `budget` cold stacks to the system; keeps `warm_max` warm ones.
     /// Returns how many it trimmed. Meant for idle moments: 1 to 2 us each.

@@ -65,7 +65,7 @@ public:
     void check_whole() {
         exchange.reopen();
         check(exchange.all_free(), "all slots are free");
-        check(exchange.counts().inside() == 0, "nothing is inside");
+        check(exchange.counts().inside(exchange.size()) == 0, "nothing is inside");
         for (std::uint32_t i = 0; i < exchange.size(); ++i)
             check(try_give(90) == 0, "a free slot takes a value");
         check(try_give(90) == EAGAIN, "there are not more slots than at first");

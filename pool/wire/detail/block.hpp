@@ -16,8 +16,8 @@ namespace wire::detail {
 template <class Sync, class F>
 int sleep_in(basic_sleepers<Sync>& queue, deadline until, F attempt) noexcept {
     typename Sync::place here;
+    queue.enter(here);
     for (;;) {
-        queue.enter(here);
         int result = attempt();
         if (result != EAGAIN) {
             if (!queue.leave(here)) {
@@ -32,6 +32,7 @@ int sleep_in(basic_sleepers<Sync>& queue, deadline until, F attempt) noexcept {
         result = attempt();
         if (result != EAGAIN) return result;
         if (error) return error;
+        queue.enter_first(here);  // somebody else was faster
     }
 }
 
@@ -39,6 +40,7 @@ int sleep_in(basic_sleepers<Sync>& queue, deadline until, F attempt) noexcept {
 template <class Sync, class F>
 int wait_slowly(basic_side<Sync>& side, basic_sleepers<Sync>& queue, waiting how, deadline until,
                 F attempt) noexcept {
+    if (Sync::is_past(until)) return ETIMEDOUT;
     pace& pace = side.pace;
     for (typename Sync::patience p(how, until, pace.begin(), pace.hopeful()); p.looks_again();) {
         const int result = attempt();
@@ -48,7 +50,7 @@ int wait_slowly(basic_side<Sync>& side, basic_sleepers<Sync>& queue, waiting how
     }
     const std::int64_t began = Sync::real_ns();
     const int result = sleep_in<Sync>(queue, until, attempt);
-    pace.note_sleep(Sync::real_ns() - began);
+    if (!result) pace.note_sleep(Sync::real_ns() - began);
     return result;
 }
 

@@ -23,9 +23,11 @@ namespace wire::detail {
 struct exchange_counts {
     std::uint64_t given = 0;
     std::uint64_t taken = 0;
-    /// Not less than 0, though both are of different times.
-    [[nodiscard]] std::uint64_t inside() const noexcept {
-        return given > taken ? given - taken : 0;
+    /// Of `size` slots. Not less than none and not more than all, though both are of different
+    /// times.
+    [[nodiscard]] std::uint32_t inside(std::uint32_t size) const noexcept {
+        const std::uint64_t n = given > taken ? given - taken : 0;
+        return n < size ? static_cast<std::uint32_t>(n) : size;
     }
 };
 
@@ -162,13 +164,13 @@ public:
     /// Nothing has happened: it is free again.
     void give_up_free(std::uint32_t slot) noexcept {
         push(takers_, slot);
-        // [V] release: the push that is no take. Pairs with [W].
+        // [V] release: the push that is no take. Pairs with [X].
         free_given_up_.fetch_add(1, std::memory_order_release);
         one_is_free();
     }
     /// Nothing has happened: it is full again, and the last of those.
     void give_up_full(std::uint32_t slot) noexcept {
-        // [V] release: the push by which it was full before. Pairs with [W].
+        // [V] release: the push by which it was full before. Pairs with [X].
         full_given_up_.fetch_add(1, std::memory_order_release);
         give(slot);
     }
@@ -202,9 +204,12 @@ public:
     int claim_full(std::uint32_t& slot, deadline until) noexcept {
         return wait_in<Sync>(takers_, messages_, how_, until, [&] { return try_claim_full(slot); });
     }
+    // It sleeps at once: to look stops both sides.
     int wait_until_empty(deadline until) noexcept {
-        return wait_in<Sync>(givers_, emptied_, how_, until,
-                             [&] { return all_free() ? 0 : EAGAIN; });
+        if (const int error = Sync::begin_call()) return error;
+        const auto look = [&] { return all_free() ? 0 : EAGAIN; };
+        if (look() == 0) return 0;
+        return Sync::is_past(until) ? ETIMEDOUT : sleep_in<Sync>(emptied_, until, look);
     }
 
     void close() noexcept {
@@ -230,8 +235,8 @@ public:
 
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
     [[nodiscard]] exchange_counts counts() const noexcept {
-        // Each is right at its own time, but not below 0: what is subtracted is read first.
-        // [W] acquire: the pushes that it is a part of. Pairs with [V].
+        // Each is about right, but not below 0: what is subtracted is read first.
+        // [X] acquire: the pushes that it is a part of. Pairs with [V].
         const std::uint64_t not_given = full_given_up_.load(std::memory_order_acquire);
         const std::uint64_t not_taken = free_given_up_.load(std::memory_order_acquire);
         return {givers_.pushed_about() - not_given, takers_.pushed_about() - size_ - not_taken};
@@ -269,8 +274,9 @@ private:
 
     void one_is_free() noexcept {
         room_.notify_one();
-        // notify_one() has made the fence that this needs; see sleepers.hpp.
-        if (emptied_.count() != 0) [[unlikely]]
+        // Takers wait for the last slot, too, once it is closed. notify_one() has made the fence
+        // that both looks need; see sleepers.hpp.
+        if (emptied_.count() != 0 || closed_.load(std::memory_order_relaxed)) [[unlikely]]
             perhaps_all_are();
     }
 
@@ -278,19 +284,16 @@ private:
     // last without the locks.
     [[gnu::cold, gnu::noinline]] void perhaps_all_are() noexcept {
         const exchange_counts now = counts();
-        if (now.inside() > 0 || !all_free()) return;
+        if (now.inside(size_) > 0 || !all_free()) return;
         emptied_.notify_all();
         if (closed()) messages_.notify_all();
     }
 
     void set_closed(bool to) noexcept {
         const auto how = givers_.lock();
-        const bool was = closed_.load(std::memory_order_relaxed);
         // [C] release: what was given before. Pairs with [C'].
         closed_.store(to, std::memory_order_release);
         givers_.unlock(how);
-        // As if somebody waited for the last slot to be free: the takers do.
-        if (to != was) emptied_.pin(to);
     }
 
     const std::uint32_t size_;

@@ -1,8 +1,10 @@
 // What pools of every type of element have in common.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include <wire/assert.hpp>
@@ -21,13 +23,14 @@ struct pool_options {
     std::size_t consumers = 0;
 };
 
-/// What has happened in a pool so far. Each number is right at some time during the call.
+/// What has happened in a pool so far, about: the numbers are of different times, and one that
+/// comes while claims are dropped may count some of those.
 struct pool_statistics {
     std::size_t capacity = 0;
     std::size_t inside = 0;         ///< messages, with those that are claimed to be taken
     std::uint64_t puts = 0;         ///< messages that were put
     std::uint64_t takes = 0;        ///< messages that were taken
-    std::uint64_t put_sleeps = 0;   ///< how often a producer went to sleep
+    std::uint64_t put_sleeps = 0;   ///< how often a producer prepared to sleep, or a select
     std::uint64_t take_sleeps = 0;  ///< how often a consumer did
 };
 
@@ -52,12 +55,12 @@ public:
     [[nodiscard]] std::size_t capacity() const noexcept { return exchange_.size(); }
     /// How many messages are inside, about: others come and go meanwhile.
     [[nodiscard]] std::size_t size() const noexcept {
-        return static_cast<std::size_t>(exchange_.counts().inside());
+        return exchange_.counts().inside(exchange_.size());
     }
     [[nodiscard]] pool_statistics statistics() noexcept {
         const exchange_counts now = exchange_.counts();
         return {.capacity = capacity(),
-                .inside = static_cast<std::size_t>(now.inside()),
+                .inside = now.inside(exchange_.size()),
                 .puts = now.given,
                 .takes = now.taken,
                 .put_sleeps = exchange_.room().entered(),
@@ -75,6 +78,16 @@ protected:
     }
     ~pool_base() = default;
 
+    // A call for up to `n` messages, which counts what it has `done`.
+    template <class F>
+    result<std::size_t> some(std::size_t n, F call) noexcept {
+        if (n == 0) return n;
+        std::uint32_t done = 0;
+        const int error = call(static_cast<std::uint32_t>(std::min(n, capacity())), done);
+        if (error) return failure{error};
+        return std::size_t{done};
+    }
+
     void assert_unused() noexcept {
         WIRE_ASSERT(exchange_.all_free(), "for_each() of a pool with messages or claims inside");
     }
@@ -83,77 +96,80 @@ protected:
 };
 
 /// A slot in the hands of one who claimed it. Moved from, it holds none.
+template <class Element>
 class claim {
+    using exchange = basic_exchange<thread_sync>;
+
 public:
+    claim(exchange& from, std::uint32_t slot, Element element) noexcept
+        : from_(&from), slot_(slot), element_(element) {}
     claim(claim&& other) noexcept
-        : from_(std::exchange(other.from_, nullptr)), slot_(other.slot_) {}
+        : from_(std::exchange(other.from_, nullptr)),
+          slot_(other.slot_),
+          element_(other.element_) {}
     claim& operator=(claim&&) = delete;
 
+    [[nodiscard]] Element operator*() const noexcept {
+        assert_held();
+        return element_;
+    }
+    [[nodiscard]] auto* operator->() const noexcept requires std::is_reference_v<Element> {
+        assert_held();
+        return &element_;
+    }
+
 protected:
-    claim(basic_exchange<thread_sync>& from, std::uint32_t slot) noexcept
-        : from_(&from), slot_(slot) {}
     ~claim() = default;
 
+    [[nodiscard]] bool held() const noexcept { return from_ != nullptr; }
+    [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
     /// The exchange to which it is given back, now.
-    basic_exchange<thread_sync>& end() noexcept {
-        WIRE_ASSERT(from_, "the claim of a slot is used after its end");
+    exchange& end() noexcept {
+        assert_held();
         return *std::exchange(from_, nullptr);
     }
-    [[nodiscard]] bool held() const noexcept { return from_ != nullptr; }
 
-    basic_exchange<thread_sync>* from_;
+private:
+    void assert_held() const noexcept {
+        WIRE_ASSERT(held(), "the claim of a slot is used after its end");
+    }
+
+    exchange* from_;
     std::uint32_t slot_;
+    Element element_;
 };
 
 }  // namespace detail
 
 /// A free slot to be filled in place. Element is T& of pool<T>, or the bytes of a raw_pool's.
 template <class Element>
-class put_claim : public detail::claim {
+class put_claim : public detail::claim<Element> {
 public:
-    put_claim(detail::basic_exchange<detail::thread_sync>& from, std::uint32_t slot,
-              Element element) noexcept
-        : claim(from, slot), element_(element) {}
+    using detail::claim<Element>::claim;
     put_claim(put_claim&&) noexcept = default;
     /// Gives the slot back if it was not put: also when its thread throws. What was done to the
     /// element stays.
     ~put_claim() {
-        if (held()) end().give_up_free(slot_);
+        if (this->held()) this->end().give_up_free(this->slot());
     }
 
-    [[nodiscard]] Element operator*() const noexcept { return element_; }
-    [[nodiscard]] auto* operator->() const noexcept requires std::is_reference_v<Element> {
-        return &element_;
-    }
     /// The message is there for takers, also if the pool has been closed meanwhile. Once.
-    void put() noexcept { end().give(slot_); }
-
-private:
-    Element element_;
+    void put() noexcept { this->end().give(this->slot()); }
 };
 
 /// A full slot to be read in place.
 template <class Element>
-class take_claim : public detail::claim {
+class take_claim : public detail::claim<Element> {
 public:
-    take_claim(detail::basic_exchange<detail::thread_sync>& from, std::uint32_t slot,
-               Element element) noexcept
-        : claim(from, slot), element_(element) {}
+    using detail::claim<Element>::claim;
     take_claim(take_claim&&) noexcept = default;
     /// Gives the message back if it was not taken, behind all others: also when its thread throws.
     ~take_claim() {
-        if (held()) end().give_up_full(slot_);
+        if (this->held()) this->end().give_up_full(this->slot());
     }
 
-    [[nodiscard]] Element operator*() const noexcept { return element_; }
-    [[nodiscard]] auto* operator->() const noexcept requires std::is_reference_v<Element> {
-        return &element_;
-    }
     /// The message has been taken; its slot is free. Once.
-    void take() noexcept { end().release(slot_); }
-
-private:
-    Element element_;
+    void take() noexcept { this->end().release(this->slot()); }
 };
 
 }  // namespace wire

@@ -35,19 +35,13 @@ public:
     using place = typename Sync::place;
 
     basic_sleepers() noexcept {
-        if (!Sync::has_heavy_fence()) pin(true);
+        if (!Sync::has_heavy_fence()) set_count(1);
     }
 
     /// `here` waits from now on. Its sleeper must look again before it sleeps.
-    void enter(place& here) noexcept {
-        lock();
-        places_.push_back(here);
-        here.reset();
-        ++entered_;
-        set_count(count() + 1);
-        unlock();
-        Sync::heavy_fence();
-    }
+    void enter(place& here) noexcept { enter(here, &list<place>::push_back); }
+    /// The same for one that was signalled, but found nothing any more: it is the next.
+    void enter_first(place& here) noexcept { enter(here, &list<place>::push_front); }
 
     /// `here` no longer waits. Returns false if it has been signalled.
     bool leave(place& here) noexcept {
@@ -83,13 +77,6 @@ public:
         }
     }
 
-    /// From now on count() is above 0 in any case, or no longer.
-    void pin(bool on) noexcept {
-        lock();
-        set_count(on ? count() + 1 : count() - 1);
-        unlock();
-    }
-
     /// How often somebody has taken a place here.
     [[nodiscard]] std::uint64_t entered() noexcept {
         lock();
@@ -105,6 +92,16 @@ public:
     }
 
 private:
+    void enter(place& here, void (list<place>::*push)(place&) noexcept) noexcept {
+        lock();
+        (places_.*push)(here);
+        here.reset();
+        ++entered_;
+        set_count(count() + 1);
+        unlock();
+        Sync::heavy_fence();
+    }
+
     [[gnu::cold, gnu::noinline]] bool signal_first() noexcept {
         for (;;) {
             lock();
