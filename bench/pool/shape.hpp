@@ -8,7 +8,7 @@
 
 namespace bench {
 
-inline constexpr std::size_t bulk_max = 32;
+inline constexpr std::size_t bulk_max = 16;
 
 struct shape {
     std::size_t producers = 1;
