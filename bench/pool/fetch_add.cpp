@@ -14,7 +14,7 @@ struct alignas(128) counter {
 };
 
 bench::cost measure(const bench::shape& s) {
-    const auto host = [](auto body) { body(); };
+    const auto host = [](bench::side, auto body) { body(); };
     const bench::cost of_two = bench::median_cost([&](std::uint64_t messages) {
         counter all;
         const auto produce = [&](bench::portions& numbers) {

@@ -29,7 +29,7 @@ private:
 
 bench::cost there_and_back(const bench::shape& s) {
     slot line;
-    const auto host = [](auto body) { body(); };
+    const auto host = [](bench::side, auto body) { body(); };
     const auto produce = [&](bench::portions& numbers) {
         numbers.each([&](std::uint64_t first, std::uint64_t end) {
             for (; first != end; ++first) line.put(first);

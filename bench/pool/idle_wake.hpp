@@ -25,7 +25,7 @@ cost idle_wake(int consumer_core) {
     waits.reserve(1 << 16);
     std::thread consumer([&] {
         all.pin(consumer_core);
-        in_host<Queue>([&] {
+        in_host<Queue>(side::take, [&] {
             auto&& from = consumer_of(q);
             for (Message sent{};;) {
                 from.take(sent);
@@ -36,7 +36,7 @@ cost idle_wake(int consumer_core) {
     });
     all.pin(0);
     const double cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-    in_host<Queue>([&] {
+    in_host<Queue>(side::put, [&] {
         auto&& to = producer_of(q);
         const timespec gap{0, 200'000};
         for (const double end = now_ns(CLOCK_MONOTONIC) + budget_ns();

@@ -13,12 +13,12 @@
 // It may also have
 //
 //     static bool can(const shape&);              // false: has no such case
-//     static constexpr bool sleeps = true;        // take() sleeps: has the cases pool-idle-wake
+//     static constexpr bool sleeps = true;        // take() sleeps: has the cases pool-idle-*
 //     auto producer();                            // what one thread puts with: has put()
 //     auto consumer();                            // what one thread takes with: has take()
 //     void put_bulk(std::span<const T>);          // or their producer() and consumer() have them
 //     std::size_t take_bulk(std::span<T>);        // waits for one, returns how many
-//     static void host(auto body);                // calls body() where put() and take() may wait
+//     static void host(side, auto body);          // calls body() where put() or take() may wait
 #pragma once
 
 #include "shape.hpp"
@@ -41,11 +41,11 @@ decltype(auto) consumer_of(Queue& q) {
         return (q);
 }
 
-/// Runs body() where the queue may be used.
+/// Runs body() where this side of the queue may be used.
 template <class Queue, class Body>
-void in_host(Body body) {
-    if constexpr (requires { Queue::host(body); })
-        Queue::host(body);
+void in_host(side where, Body body) {
+    if constexpr (requires { Queue::host(where, body); })
+        Queue::host(where, body);
     else
         body();
 }

@@ -12,7 +12,7 @@ template <template <class> class Queue, std::size_t Bytes>
 cost measure(const shape& s) {
     using message = element<Bytes>;
     using queue = Queue<message>;
-    const auto host = [](auto body) { in_host<queue>(body); };
+    const auto host = [](side where, auto body) { in_host<queue>(where, body); };
     queue q(s);
     return median_cost([&](std::uint64_t messages) {
         return run_stretch(

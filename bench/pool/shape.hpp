@@ -10,6 +10,8 @@ namespace bench {
 
 inline constexpr std::size_t bulk_max = 16;
 
+enum class side { put, take };
+
 struct shape {
     std::size_t producers = 1;
     std::size_t consumers = 1;

@@ -72,10 +72,11 @@ inline void check_sum(std::uint64_t messages, std::uint64_t received) {
 }
 
 /// Runs produce(portions) and consume(portions), which returns the sum of what it got, in threads.
-/// Each thread calls host(body) for that, and is pinned: the first to the first core, the next to
-/// the second, the next to the first. Left to itself, the kernel has a producer and its consumer on
-/// one core in some runs and on two in others, and the figures of one program differ by a factor of
-/// two and more (1p1c-8b-1000 of a mutex: 71 to 164 ns in five runs, pinned 148 to 164).
+/// Each thread calls host(side, body) for that, and is pinned: the first to the first core, the
+/// next to the second, the next to the first. Left to itself, the kernel has a producer and its
+/// consumer on one core in some runs and on two in others, and the figures of one program differ by
+/// a factor of two and more (1p1c-8b-1000 of a mutex: 71 to 164 ns in five runs, pinned 148 to
+/// 164).
 template <class Host, class Produce, class Consume>
 cost run_stretch(const shape& s, std::uint64_t messages, Host host, Produce produce,
                  Consume consume) {
@@ -102,7 +103,7 @@ cost run_stretch(const shape& s, std::uint64_t messages, Host host, Produce prod
     for (std::size_t nth = 0; nth < s.threads(); ++nth)
         threads.emplace_back([&, nth] {
             all.pin(static_cast<int>(nth % 2));
-            host([&] { work(nth); });
+            host(nth < s.producers ? side::put : side::take, [&] { work(nth); });
         });
     for (std::thread& t : threads) t.join();
     check_sum(messages, sum);

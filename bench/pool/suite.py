@@ -18,7 +18,9 @@ PEERS = {
     "tbb": "libtbb-dev",
     "go": "golang-go",
 }
-OURS = dict.fromkeys(["wire", "wire_swap", "wire_bridge", "wire_wires"])
+OURS = dict.fromkeys([
+    "wire", "wire_swap", "wire_pool_wires", "wire_pool_to_wire", "wire_pool_from_wire",
+    "wire_bridge", "wire_bridge_wires", "wire_bridge_to_wire", "wire_bridge_from_wire"])
 SPSC = ["spsc_flags", "spsc_indices"]
 SYSTEMS = {**OURS, **LIMITS, **PEERS}
 CARRIED = re.compile(r"(\d+p\d+c)-\d+b-(\d+)(-bulk\d+)?$")
@@ -37,6 +39,11 @@ def limits_of(slug):
     if bulk:
         return []
     return ["handover"] if capacity == "1" else SPSC if threads == "1p1c" else ["fetch_add"]
+
+
+def metrics_of(slug):
+    many = CARRIED.match(slug) or slug.startswith("bridge-")
+    return THROUGHPUT if many else LATENCY
 
 
 class Suite:
@@ -60,11 +67,10 @@ class Suite:
             return
         for slug in dict.fromkeys(s for listed in self.lists.values() for s in listed):
             carried = CARRIED.match(slug)
-            throughput = carried or slug.startswith("bridge-")
             systems = [s for s in self.lists if program_case(s, slug) in self.lists[s]]
             peers = tuple(s for s in systems if s in PEERS)
             limits = limits_of(slug)
-            yield report.Case(slug, systems, THROUGHPUT if throughput else LATENCY,
+            yield report.Case(slug, systems, metrics_of(slug),
                               "" if len(limits) != 1 else limits[0],
                               dict.fromkeys(systems, limits) if len(limits) > 1 else {},
                               group=carried[1] if carried else slug, peers=peers)
