@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "element.hpp"
+#include "idle_cpu.hpp"
 #include "idle_wake.hpp"
 
 namespace {
@@ -90,5 +91,6 @@ int main(int argc, char** argv) {
     std::vector<bench::queue_case> cases{{"futex-wake", [] { return one_wake(1); }},
                                          {"futex-wake-1core", [] { return one_wake(0); }}};
     bench::add_idle_wake<cell<message>, message>(cases);
+    bench::add_idle_cpu<cell<message>, message>(cases);
     return bench::run_queue_cases(cases, argc, argv);
 }

@@ -3,6 +3,7 @@
 
 #include "cases.hpp"
 #include "element.hpp"
+#include "idle_cpu.hpp"
 #include "idle_wake.hpp"
 #include "messages.hpp"
 
@@ -41,7 +42,10 @@ int run_queue(int argc, char** argv) {
     std::vector<queue_case> cases;
     for (const shape& s : shapes())
         if (can<queue>(s)) cases.push_back({s.slug(), [s] { return measure_any<Queue>(s); }});
-    if constexpr (requires { queue::sleeps; }) add_idle_wake<queue, element<8>>(cases);
+    if constexpr (requires { queue::sleeps; }) {
+        add_idle_wake<queue, element<8>>(cases);
+        add_idle_cpu<queue, element<8>>(cases);
+    }
     return run_queue_cases(cases, argc, argv);
 }
 

@@ -28,6 +28,7 @@ CARRIED = re.compile(r"(\d+p\d+c)-\d+b-(\d+)(-bulk\d+)?$")
 ROOM_FOR_ONE = "1p1c-8b-1"
 THROUGHPUT = {"": "ns/message", "rate": "M/s", "cpu": "CPU ms/M messages"}
 LATENCY = {"": "ns", "cpu": "CPU ns"}
+IDLE_CPU = "pool-idle-cpu"
 
 
 def limits_of(slug):
@@ -42,6 +43,8 @@ def limits_of(slug):
 
 
 def metrics_of(slug):
+    if slug == IDLE_CPU:
+        return {"": "CPU us/s"}
     many = CARRIED.match(slug) or slug.startswith("bridge-")
     return THROUGHPUT if many else LATENCY
 
@@ -80,6 +83,8 @@ class Suite:
         printed = machine.output_of(command, self.settings.cores[:2], 120,
                                     {"BENCH_MS": "60" if self.settings.quick else "300"})
         _, wall, _, cpu = printed.split()
+        if case.slug == IDLE_CPU:
+            return {"": float(cpu) / 1e3}
         values = {"": float(wall), "cpu": float(cpu)}
         return values | {"rate": 1e3 / values[""]} if "rate" in case.metrics else values
 
