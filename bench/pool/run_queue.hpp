@@ -36,10 +36,10 @@ cost measure_any(const shape& s) {
     }
 }
 
+/// `cases` are those that this program has besides.
 template <template <class> class Queue>
-int run_queue(int argc, char** argv) {
+int run_queue(int argc, char** argv, std::vector<queue_case> cases = {}) {
     using queue = Queue<element<8>>;
-    std::vector<queue_case> cases;
     for (const shape& s : shapes())
         if (can<queue>(s)) cases.push_back({s.slug(), [s] { return measure_any<Queue>(s); }});
     if constexpr (requires { queue::sleeps; }) {

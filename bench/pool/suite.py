@@ -45,7 +45,7 @@ def limits_of(slug):
 def metrics_of(slug):
     if slug == IDLE_CPU:
         return {"": "CPU us/s"}
-    many = CARRIED.match(slug) or slug.startswith("bridge-")
+    many = CARRIED.match(slug) or slug.startswith(("bridge-", "buffers-"))
     return THROUGHPUT if many else LATENCY
 
 

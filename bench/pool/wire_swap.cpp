@@ -1,6 +1,9 @@
 // wire::pool between plain threads that swap with its slots.
+#include <memory>
+
 #include <wire/pool.hpp>
 
+#include "buffers.hpp"
 #include "run_queue.hpp"
 
 namespace {
@@ -22,8 +25,31 @@ private:
     wire::pool<T> pool_;
 };
 
+class swapped_buffers {
+    using owned = std::unique_ptr<bench::buffer>;
+
+public:
+    explicit swapped_buffers(std::size_t capacity) : pool_(capacity) {
+        pool_.for_each([](owned& slot, std::size_t) { slot = std::make_unique<bench::buffer>(); });
+    }
+
+    void put(std::uint64_t number) {
+        bench::mark(*filled_, number);
+        static_cast<void>(pool_.put_swap(filled_));
+    }
+    std::uint64_t take() {
+        static_cast<void>(pool_.take_swap(read_));
+        return bench::marks(*read_);
+    }
+
+private:
+    wire::pool<owned> pool_;
+    alignas(128) owned filled_ = std::make_unique<bench::buffer>();
+    alignas(128) owned read_ = std::make_unique<bench::buffer>();
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    return bench::run_queue<swap_queue>(argc, argv);
+    return bench::run_queue<swap_queue>(argc, argv, {bench::buffers_case<swapped_buffers>()});
 }
