@@ -6,7 +6,13 @@ import report
 
 OURS = ("wire", "wire-epoll", "wire-io_uring")
 BACKENDS = ("wire-epoll", "wire-io_uring")
-PEERS = ("libuv", "asio", "state_threads", "go")
+
+# Peers of the suite `pool`: those that sleep, all that anybody may use without a token, those that
+# promise the order of all messages. And ours that sleep.
+BLOCKING = ("concurrentqueue_blocking", "tbb", "condvar", "go")
+MANY_TO_MANY = (*BLOCKING, "concurrentqueue", "xenium_vyukov", "xenium_kfifo", "boost_lockfree")
+IN_ORDER = ("tbb", "condvar", "go", "xenium_vyukov", "boost_lockfree")
+ASLEEP = ("wire", "wire_bridge", "wire_pool_wires", "wire_bridge_wires")
 
 # (cases, our systems, compared with the best of, at most so many times its figure). LIMIT stands
 # for the limit of each record.
@@ -32,9 +38,36 @@ GOALS = [
     ("fstat-offload-1core", OURS, LIMIT, 1.3),
     ("pread-4k-cached", ("wire-io_uring",), LIMIT, 1.15),
     ("slowloris-*c", OURS, LIMIT, 2),
+    ("?p?c-8b-1000", ("wire",), MANY_TO_MANY, 1),
+    ("?p?c-8b-1000", ("wire",), BLOCKING, 1 / 4),
+    ("?p?c-8b-65536", ("wire",), BLOCKING, 1 / 4),
+    ("?p?c-8b-64", ("wire",), BLOCKING, 1),
+    ("?p?c-8b-1", ("wire",), ("condvar",), 1),
+    ("?p?c-8b-1000", ("wire_swap",), ("wire",), 1),
+    ("buffers-64k", ("wire_swap",), ("wire",), 1),
+    ("bridge-1p1c-busy", ("wire_bridge",), IN_ORDER, 1 / 0.8),
+    ("pool-idle-wake", ("wire",), LIMIT, 1.2),
 ]
-# (case, at most)
-ABSOLUTE = [("idle-10000c", 9 * 1024), ("idle-10000c-cpu", 0)]
+# (case, system, compared with the same system in this case, at most so many times its figure)
+ACROSS = [
+    ("4p4c-8b-1000", "wire", "2p2c-8b-1000", 1 / 0.7),
+    ("1p1c-8b-1000-bulk16", "wire", "1p1c-8b-1000", 1),
+    ("2p2c-8b-1000-bulk16", "wire", "2p2c-8b-1000", 1),
+]
+# (name, cases, system, compared with the best of these in each case, the geometric mean is below)
+MEANS = [
+    ("echo", "echo-*b", "wire", ("libuv",), 1),
+    ("echo", "echo-*b", "wire", ("asio",), 1),
+    ("echo", "echo-*b", "wire", ("state_threads",), 1),
+    ("echo", "echo-*b", "wire", ("go",), 1),
+    ("?p?c-8b-1000", "?p?c-8b-1000", "wire", MANY_TO_MANY, 1 / 1.5),
+]
+# (case, systems, at most)
+ABSOLUTE = [
+    ("idle-10000c", OURS, 9 * 1024),
+    ("idle-10000c-cpu", OURS, 0),
+    ("pool-idle-cpu", ASLEEP, 0),
+]
 
 
 def table(records):
@@ -42,7 +75,7 @@ def table(records):
     medians = {}
     for r in records:
         medians.setdefault(r["case"], {})[r["system"]] = r["median"]
-    rows = [*compared(records, medians), *means(medians), *absolute(records)]
+    rows = [*compared(records, medians), *across(medians), *means(medians), *absolute(records)]
     if not rows:
         return ""
     head = ["case", "system", "compared with", "is", "goal", ""]
@@ -54,33 +87,43 @@ def row(case, system, other, value, most, fine):
     return [case, system, other, report.number(value), report.number(most), verdict]
 
 
+def best_of(systems, medians):
+    """The system with the least of these medians of one case; None if there is none of them."""
+    return min((s for s in systems if s in medians), key=medians.get, default=None)
+
+
 def compared(records, medians):
     for pattern, systems, others, most in GOALS:
         for r in records:
             if r["system"] not in systems or not fnmatch.fnmatch(r["case"], pattern):
                 continue
-            if others is LIMIT:
-                other = r["limit"]
-            else:
-                there = [s for s in others if s in medians[r["case"]]]
-                other = min(there, key=medians[r["case"]].get, default=None)
-            value = report.ratio(r["median"], medians[r["case"]].get(other))
+            there = medians[r["case"]]
+            other = r["limit"] if others is LIMIT else best_of(others, there)
+            value = report.ratio(r["median"], there.get(other))
             if value is not None:
                 yield row(r["case"], r["system"], other, value, most, value <= most)
 
 
+def across(medians):
+    for case, system, other, most in ACROSS:
+        base = medians.get(other, {}).get(system)
+        if base and system in medians.get(case, {}):
+            value = report.ratio(medians[case][system], base)
+            yield row(case, system, other, value, most, value <= most)
+
+
 def means(medians):
-    """Of echo: wire is ahead of every peer."""
-    cells = [m for case, m in medians.items() if fnmatch.fnmatch(case, "echo-*b") and "wire" in m]
-    for peer in PEERS:
-        ratios = [m["wire"] / m[peer] for m in cells if peer in m]
+    for name, pattern, system, others, below in MEANS:
+        cells = [m for case, m in medians.items() if fnmatch.fnmatch(case, pattern) and system in m]
+        ratios = [m[system] / m[best] for m in cells if (best := best_of(others, m))]
         if ratios:
             mean = report.geometric_mean(ratios)
-            yield row(f"echo, mean of {len(ratios)}", "wire", peer, mean, 1, mean < 1)
+            other = others[0] if len(others) == 1 else "best of each"
+            yield row(f"{name}, mean of {len(ratios)}", system, other, mean, below, mean < below)
 
 
 def absolute(records):
-    for case, most in ABSOLUTE:
+    for case, systems, most in ABSOLUTE:
         for r in records:
-            if r["case"] == case and r["system"] in OURS:
+            if r["case"] == case and r["system"] in systems:
                 yield row(case, r["system"], r["unit"], r["median"], most, r["median"] <= most)
