@@ -2,6 +2,7 @@
 // queue, whose calls happen one after the other, explains each of their histories.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "support/bounded_fifo.hpp"
@@ -15,7 +16,10 @@ namespace {
 
 using calls = std::vector<queue_call>;
 
-// What a thread is to do, and whether it sleeps a moment where it has to wait.
+// Passes when nobody else can go on: until then the one who waits sleeps, and may be woken.
+constexpr wire::deadline a_while = wire::deadline::at_ns(1'000'000);
+
+// What a thread is to do, and whether it sleeps a while where it has to wait.
 struct order {
     queue_call::kind what;
     bool sleeps;
@@ -31,12 +35,13 @@ public:
 
     void perform(const std::vector<order>& orders) {
         for (const order& o : orders) {
-            queue_call c{o.what, 0, 0, ++time_, 0};
+            queue_call c{o.what, 0, 0, tick(), 0};
             if (o.what == queue_call::give) c.value = next_value();
             c.error = call(o, c.value);
             if (o.what == queue_call::take) c.value = m_.taken();
             detail::current->memory.barrier(detail::current->running());
-            c.ended = ++time_;
+            c.ended = tick();
+            if (c.error == ETIMEDOUT) make_exact(c);
             history.push_back(c);
         }
     }
@@ -49,14 +54,10 @@ private:
         return static_cast<int>(me) * 10 + given_[me]++;
     }
     int call(const order& o, int value) {
-        int error = 0;
-        if (o.what == queue_call::close)
-            close();
-        else if (o.what == queue_call::give)
-            error = o.sleeps ? m_.give(value, at_once) : m_.try_give(value);
-        else
-            error = o.sleeps ? m_.take(at_once) : m_.try_take();
-        return error == ETIMEDOUT ? EAGAIN : error;
+        if (o.what == queue_call::close) return close(), 0;
+        if (o.what == queue_call::give)
+            return o.sleeps ? m_.give(value, a_while) : m_.try_give(value);
+        return o.sleeps ? m_.take(a_while) : m_.try_take();
     }
 
     void close() {
@@ -64,8 +65,21 @@ private:
         m_.exchange.close();
     }
 
+    // The moment of a call, and of what else had happened before the while was over.
+    int tick() {
+        time_ += 2;
+        if (sync::now() < a_while.ns()) before_ = time_;
+        return time_;
+    }
+    // It was full, or empty, even when nobody else could go on: else a wake-up was missed.
+    void make_exact(queue_call& c) const {
+        c.error = EAGAIN;
+        c.begun = std::max(c.begun, before_ + 1);
+    }
+
     market<Sync> m_;
     int time_ = 0;
+    int before_ = 0;  // the last moment within the while
     std::array<int, detail::threads_max + 1> given_{};
 };
 
@@ -158,6 +172,19 @@ TEST_CASE("exchange: no queue explains a close that does not wait for givers") {
     CHECK(failure_of(run_program<spoiled>(p, 1, {})) == "");
     const plant one(defect::closed_without_lock);
     CHECK(failure_of(run_program<spoiled>(p, 1, {})) != "");
+}
+
+TEST_CASE("exchange: no queue explains a wake-up that is missed") {
+    for (const auto sleeps : {queue_call::take, queue_call::give}) {
+        // The giver sleeps behind a value that is there already.
+        const auto wakes = sleeps == queue_call::take ? queue_call::give : queue_call::take;
+        const std::vector<order> before(sleeps == queue_call::give, order{queue_call::give, false});
+        program p{before, {{wakes, false}}};
+        p[0].push_back({sleeps, true});
+        CHECK(failure_of(run_program<spoiled>(p, 1, {})) == "");
+        const plant one(defect::heavy_fence_missing);
+        CHECK(failure_of(run_program<spoiled>(p, 1, {})) != "");
+    }
 }
 
 TEST_CASE("exchange: as many histories as were promised") {
