@@ -1,5 +1,7 @@
 // Bridges under load: plain threads and wires of several runtimes give and take, and afterwards the
 // books must be right. Run under ThreadSanitizer, too. A lost wake-up is a hang.
+//
+// WIRE_EXPLORE=long in the environment goes on for more than half a minute.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -13,6 +15,7 @@
 
 #include "support/bridge_traffic.hpp"
 #include "support/environment.hpp"
+#include "support/with_seeds.hpp"
 
 using namespace wire;
 using namespace wire::test;
@@ -21,6 +24,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::array<std::size_t, 4> capacities{1, 2, 7, 1000};
+constexpr auto share = 4s;  // of each case in the long form
 
 constexpr host thread_that_gives{false, 1, 0};
 constexpr host thread_that_takes{false, 0, 1};
@@ -47,7 +51,8 @@ void run_all(const traffic_plan& plan) {
 }
 
 // Every crowd, over bridges of every capacity.
-void run_crowds(traffic_plan plan, int values) {
+void run_crowds(std::uint64_t seed, traffic_plan plan, int values) {
+    plan.seed = static_cast<unsigned>(seed * 1000);
     for (std::size_t c = 0; c < crowds.size(); ++c) {
         CAPTURE(c);
         plan.hosts = crowds[c];
@@ -112,120 +117,142 @@ struct tally {
 }  // namespace
 
 TEST_CASE("bridge stress: one, two and four threads at either end") {
-    for (const std::size_t at_each_end : {1u, 2u, 4u}) {
-        for (const waiting way : {waiting::adaptive, waiting::park, waiting::spin}) {
-            for (const std::size_t capacity : capacities) {
-                traffic_plan plan{.capacity = capacity, .way = way};
-                plan.hosts.assign(at_each_end, thread_that_gives);
-                plan.hosts.insert(plan.hosts.end(), at_each_end, thread_that_takes);
-                plan.each = (under_tsan ? 1000 : 4000) / static_cast<int>(at_each_end);
-                run_all(plan);
+    with_seeds(1, share, [](std::uint64_t seed) {
+        for (const std::size_t at_each_end : {1u, 2u, 4u}) {
+            for (const waiting way : {waiting::adaptive, waiting::park, waiting::spin}) {
+                for (const std::size_t capacity : capacities) {
+                    traffic_plan plan{.capacity = capacity, .way = way};
+                    plan.hosts.assign(at_each_end, thread_that_gives);
+                    plan.hosts.insert(plan.hosts.end(), at_each_end, thread_that_takes);
+                    plan.each = (under_tsan ? 1000 : 4000) / static_cast<int>(at_each_end);
+                    plan.seed = static_cast<unsigned>(seed);
+                    run_all(plan);
+                }
             }
         }
-    }
+    });
 }
 
 TEST_CASE("bridge stress: wires at either end, and threads among them") {
-    run_crowds({.way = waiting::adaptive}, 1000);
-    run_crowds({.way = waiting::park}, 1000);
-    run_crowds({.way = waiting::spin}, 100);
+    with_seeds(1, share, [](std::uint64_t seed) {
+        run_crowds(seed, {.way = waiting::adaptive}, 1000);
+        run_crowds(seed, {.way = waiting::park}, 1000);
+        run_crowds(seed, {.way = waiting::spin}, 100);
+    });
 }
 
 TEST_CASE("bridge stress: deadlines of microseconds and calls that only try") {
-    run_crowds({.way = waiting::adaptive, .in_a_hurry = true}, 500);
-    run_crowds({.way = waiting::park, .in_a_hurry = true}, 500);
+    with_seeds(1, share, [](std::uint64_t seed) {
+        run_crowds(seed, {.way = waiting::adaptive, .in_a_hurry = true}, 500);
+        run_crowds(seed, {.way = waiting::park, .in_a_hurry = true}, 500);
+    });
 }
 
 TEST_CASE("bridge stress: wires are cancelled all the time") {
-    run_crowds({.way = waiting::adaptive, .cancels = true}, 500);
-    run_crowds({.way = waiting::park, .in_a_hurry = true, .cancels = true}, 500);
+    with_seeds(1, share, [](std::uint64_t seed) {
+        run_crowds(seed, {.way = waiting::adaptive, .cancels = true}, 500);
+        run_crowds(seed, {.way = waiting::park, .in_a_hurry = true, .cancels = true}, 500);
+    });
 }
 
 TEST_CASE("bridge stress: a close at any moment loses nothing that was sent") {
-    for (int round = 0; round < (under_tsan ? 3 : 10); ++round) {
-        traffic_plan plan{.closes_early = true, .seed = static_cast<unsigned>(round) * 1000 + 1};
-        plan.way = round % 2 ? waiting::park : waiting::adaptive;
-        plan.in_a_hurry = round % 3 == 2;
-        plan.cancels = round % 4 == 3;
-        run_crowds(plan, 400);
-    }
+    with_seeds(under_tsan ? 3 : 10, share, [](std::uint64_t seed) {
+        traffic_plan plan{.closes_early = true};
+        plan.way = seed % 2 ? waiting::adaptive : waiting::park;
+        plan.in_a_hurry = seed % 3 == 0;
+        plan.cancels = seed % 4 == 0;
+        run_crowds(seed, plan, 400);
+    });
 }
 
-TEST_CASE("bridge stress: a token that goes to and fro never gets lost") {
-    const int rounds = under_tsan ? 2000 : 20'000;
-    for (const bool in_wires : {false, true}) {
-        for (const waiting way : {waiting::adaptive, waiting::park}) {
-            bridge<int> there(1, way), back(1, way);
-            std::atomic<int> faults{0};
-            const auto echo = [&] {
-                std::minstd_rand random(1);
-                while (auto got = there.recv()) {
-                    dawdle(random);
-                    if (!back.send(*got)) ++faults;
-                }
-            };
-            const auto serve = [&] {
-                std::minstd_rand random(2);
-                for (int i = 0; i < rounds; ++i) {
-                    if (!there.send(i)) ++faults;
-                    dawdle(random);
-                    if (back.recv().value_or(-1) != i) ++faults;
-                }
-                there.close();
-            };
-            const auto on_thread = [in_wires](auto fn) {
-                return std::jthread([in_wires, fn] {
-                    if (!in_wires) return fn();
-                    runtime rt;
-                    rt.go(fn);
-                    CHECK(rt.run());
-                });
-            };
-            on_thread(echo), on_thread(serve).join();
-            CHECK(faults == 0);
+namespace {
+
+// Between two threads, or between the wires of two.
+void pass_token(bool in_wires, waiting way, int rounds, unsigned seed) {
+    bridge<int> there(1, way), back(1, way);
+    std::atomic<int> faults{0};
+    const auto echo = [&] {
+        std::minstd_rand random(2 * seed + 1);
+        while (auto got = there.recv()) {
+            dawdle(random);
+            if (!back.send(*got)) ++faults;
         }
-    }
+    };
+    const auto serve = [&] {
+        std::minstd_rand random(2 * seed + 2);
+        for (int i = 0; i < rounds; ++i) {
+            if (!there.send(i)) ++faults;
+            dawdle(random);
+            if (back.recv().value_or(-1) != i) ++faults;
+        }
+        there.close();
+    };
+    const auto on_thread = [in_wires](auto fn) {
+        return std::jthread([in_wires, fn] {
+            if (!in_wires) return fn();
+            runtime rt;
+            rt.go(fn);
+            CHECK(rt.run());
+        });
+    };
+    on_thread(echo), on_thread(serve).join();
+    CHECK(faults == 0);
+}
+
+}  // namespace
+
+TEST_CASE("bridge stress: a token that goes to and fro never gets lost") {
+    with_seeds(1, share, [](std::uint64_t seed) {
+        for (const bool in_wires : {false, true})
+            for (const waiting way : {waiting::adaptive, waiting::park})
+                pass_token(in_wires, way, under_tsan ? 2000 : 20'000, static_cast<unsigned>(seed));
+    });
 }
 
 TEST_CASE("bridge stress: a lock that is biased to a thread excludes it while another has it") {
     // After some hundreds of calls in a row the lock is the owner's, until the thief comes.
     const int thefts = under_tsan ? 2000 : 50'000;
-    bridge<witness> b(5);
-    witness::sides sides;
-    tally all;
-    std::atomic<bool> over{false};
-    {
-        std::jthread owner([&] {
-            while (!over.load(std::memory_order_relaxed)) all.pass(b, sides);
-        });
-        std::minstd_rand random(1);
-        for (int i = 0; i < thefts; ++i) {
-            for (volatile auto n = random() % 20'000; n > 0;) n = n - 1;
-            all.pass(b, sides);
+    with_seeds(1, share, [&](std::uint64_t seed) {
+        bridge<witness> b(5);
+        witness::sides sides;
+        tally all;
+        std::atomic<bool> over{false};
+        {
+            std::jthread owner([&] {
+                while (!over.load(std::memory_order_relaxed)) all.pass(b, sides);
+            });
+            std::minstd_rand random(static_cast<unsigned>(seed));
+            for (int i = 0; i < thefts; ++i) {
+                for (volatile auto n = random() % 20'000; n > 0;) n = n - 1;
+                all.pass(b, sides);
+            }
+            over = true;
         }
-        over = true;
-    }
-    all.expect(sides);
+        all.expect(sides);
+    });
 }
 
 TEST_CASE("bridge stress: threads that take turns at long stretches of calls exclude each other") {
-    const int threads = 4, stretches = under_tsan ? 20 : 100, stretch = 1000;
-    bridge<witness> b(5);
-    witness::sides sides;
-    tally all;
-    {
-        std::vector<std::jthread> workers;
-        for (unsigned t = 0; t < threads; ++t) {
-            workers.emplace_back([&, t] {
-                std::minstd_rand random(t + 1);
-                for (int s = 0; s < stretches; ++s) {
-                    for (int i = 0; i < stretch; ++i) all.pass(b, sides);
-                    if (random() % 2) std::this_thread::yield();
-                }
-            });
+    const unsigned threads = 4;
+    const int stretches = under_tsan ? 20 : 100, stretch = 1000;
+    with_seeds(1, share, [&](std::uint64_t seed) {
+        bridge<witness> b(5);
+        witness::sides sides;
+        tally all;
+        {
+            std::vector<std::jthread> workers;
+            for (unsigned t = 0; t < threads; ++t) {
+                workers.emplace_back([&, t] {
+                    std::minstd_rand random(static_cast<unsigned>(seed) * threads + t);
+                    for (int s = 0; s < stretches; ++s) {
+                        for (int i = 0; i < stretch; ++i) all.pass(b, sides);
+                        if (random() % 2) std::this_thread::yield();
+                    }
+                });
+            }
         }
-    }
-    all.expect(sides);
+        all.expect(sides);
+    });
 }
 
 TEST_CASE("bridge stress: threads without a seat exclude each other, however often they call") {
@@ -257,33 +284,44 @@ TEST_CASE("bridge stress: threads without a seat exclude each other, however oft
     all.expect(sides);
 }
 
-TEST_CASE("bridge stress: a value that is sent just before the close is received") {
-    // The receiver looks again and again, so that both come in the middle of a look.
-    const std::size_t rounds = under_tsan ? 5000 : 100'000;
+namespace {
+
+// One after the other, each gets a value and is closed at once, while the receiver looks again and
+// again, so that both come in the middle of a look. Returns how many values it has received.
+std::size_t close_each(std::size_t bridges, unsigned seed) {
     std::vector<std::unique_ptr<bridge<int>>> all;
-    for (std::size_t i = 0; i < rounds; ++i) all.push_back(std::make_unique<bridge<int>>(1));
+    for (std::size_t i = 0; i < bridges; ++i) all.push_back(std::make_unique<bridge<int>>(1));
     std::atomic<std::size_t> at{0};
-    long sum = 0;
+    std::size_t received = 0;
     std::jthread sender([&] {
-        std::minstd_rand random(1);
-        for (std::size_t i = 0; i < rounds; ++i) {
+        std::minstd_rand random(seed);
+        for (std::size_t i = 0; i < bridges; ++i) {
             while (at.load(std::memory_order_relaxed) < i) std::this_thread::yield();
             for (volatile auto n = random() % 50; n > 0;) n = n - 1;
             static_cast<void>(all[i]->try_send(1));
             all[i]->close();
         }
     });
-    for (std::size_t i = 0; i < rounds; ++i) {
+    for (std::size_t i = 0; i < bridges; ++i) {
         at.store(i, std::memory_order_relaxed);
         int code = EAGAIN;
         for (int n = 1; code != EPIPE; ++n) {
             if (n % 1000 == 0) std::this_thread::yield();  // where the sender has no core
             const auto got = all[i]->try_recv();
             code = got.code();
-            if (got) sum += *got;
+            received += got.has_value();
         }
     }
-    CHECK(sum == static_cast<long>(rounds));
+    return received;
+}
+
+}  // namespace
+
+TEST_CASE("bridge stress: a value that is sent just before the close is received") {
+    const std::size_t bridges = 1000;  // at once: each takes a kilobyte or more
+    with_seeds(under_tsan ? 5 : 100, share, [&](std::uint64_t seed) {
+        CHECK(close_each(bridges, static_cast<unsigned>(seed)) == bridges);
+    });
 }
 
 TEST_CASE("bridge stress: threads that come and go while others wait") {

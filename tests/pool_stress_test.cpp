@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "support/environment.hpp"
 #include "support/pool_traffic.hpp"
 #include "support/pools.hpp"
+#include "support/with_seeds.hpp"
 
 using namespace wire;
 using namespace wire::test;
@@ -27,16 +27,7 @@ namespace {
 constexpr std::size_t capacities[] = {1, 2, 7, 1000};
 constexpr crowd::kind kinds[] = {crowd::kind::threads, crowd::kind::wires, crowd::kind::mixed};
 
-// Calls `round(seed)` with one seed after another: `rounds` of them, or for a share of a minute.
-template <class F>
-void with_seeds(std::uint64_t rounds, F round) {
-    const bool in_long_form = std::getenv("WIRE_EXPLORE") != nullptr;
-    const deadline end = within(in_long_form ? 7s : 0s);
-    for (std::uint64_t seed = 1; seed <= rounds || within(0s) < end; ++seed) {
-        CAPTURE(seed);
-        round(seed);
-    }
-}
+constexpr auto share = 7s;  // of each case in the long form
 
 struct scene {
     std::size_t producers, consumers, capacity;
@@ -67,7 +58,7 @@ void play(const scene& s, std::uint64_t seed, bool drops) {
 }  // namespace
 
 TEST_CASE("pool stress: every message comes once, and a producer's in order") {
-    with_seeds(1, [](std::uint64_t seed) {
+    with_seeds(1, share, [](std::uint64_t seed) {
         for (std::size_t users = 0; users < 16; ++users) {
             for (const std::size_t capacity : capacities) {
                 const auto kind = kinds[(users + capacity + seed) % 3];
@@ -78,14 +69,14 @@ TEST_CASE("pool stress: every message comes once, and a producer's in order") {
 }
 
 TEST_CASE("pool stress: claims that are dropped lose no message and no slot") {
-    with_seeds(1, [](std::uint64_t seed) {
+    with_seeds(1, share, [](std::uint64_t seed) {
         for (const std::size_t capacity : capacities)
             for (const auto kind : kinds) play({3, 3, capacity, kind}, seed, true);
     });
 }
 
 TEST_CASE("pool stress: every way to wait, right hints and wrong ones") {
-    with_seeds(1, [](std::uint64_t seed) {
+    with_seeds(1, share, [](std::uint64_t seed) {
         for (const waiting how : {waiting::adaptive, waiting::park, waiting::spin}) {
             for (const std::size_t users : {1, 2}) {
                 const pool_options options{.wait = how, .producers = 1, .consumers = 1};
@@ -96,7 +87,7 @@ TEST_CASE("pool stress: every way to wait, right hints and wrong ones") {
 }
 
 TEST_CASE("pool stress: wires of one runtime with those of another and threads") {
-    with_seeds(3, [](std::uint64_t seed) {
+    with_seeds(3, share, [](std::uint64_t seed) {
         constexpr std::size_t users = 6;
         constexpr std::uint32_t each = 100;
         pool<message> p(seed % 5 + 1);
@@ -125,7 +116,7 @@ TEST_CASE("pool stress: wires of one runtime with those of another and threads")
 }
 
 TEST_CASE("pool stress: closed and reopened all the time, it loses nothing it accepted") {
-    with_seeds(4, [](std::uint64_t seed) {
+    with_seeds(4, share, [](std::uint64_t seed) {
         constexpr std::size_t users = 3;
         const std::uint32_t each = under_tsan ? 200 : 600;
         pool<message> p(capacities[seed % 4]);
@@ -162,7 +153,7 @@ TEST_CASE("pool stress: closed and reopened all the time, it loses nothing it ac
 }
 
 TEST_CASE("pool stress: an empty pool has handed out all that was put before") {
-    with_seeds(4, [](std::uint64_t seed) {
+    with_seeds(4, share, [](std::uint64_t seed) {
         constexpr std::uint32_t batches = 60, batch = 5;
         pool<message> p(capacities[seed % 3]);
         account a(1, batches * batch);
@@ -197,7 +188,7 @@ TEST_CASE("pool stress: an empty pool has handed out all that was put before") {
 }
 
 TEST_CASE("pool stress: putters, takers and those who wait until it is empty miss no wake-up") {
-    with_seeds(2, [](std::uint64_t seed) {
+    with_seeds(2, share, [](std::uint64_t seed) {
         const std::uint32_t each = under_tsan ? 100 : 300;
         for (const auto kind : kinds) {
             pool<message> p(seed % 2 + 1, {.wait = waiting::park});
@@ -283,7 +274,7 @@ private:
 }  // namespace
 
 TEST_CASE("pool stress: wires that are cancelled at any moment lose nothing and double nothing") {
-    with_seeds(4, [](std::uint64_t seed) {
+    with_seeds(4, share, [](std::uint64_t seed) {
         constexpr std::size_t wires = 3, threads = 2;
         const std::uint32_t each = under_tsan ? 100 : 300;
         const waiting how = seed % 2 ? waiting::park : waiting::adaptive;
@@ -303,7 +294,7 @@ TEST_CASE("pool stress: wires that are cancelled at any moment lose nothing and 
 }
 
 TEST_CASE("pool stress: runtimes that end amid the traffic take no message along") {
-    with_seeds(1, [](std::uint64_t seed) {
+    with_seeds(1, share, [](std::uint64_t seed) {
         pool<message> p(seed % 3 + 1, {.wait = waiting::park});
         const std::uint32_t each = under_tsan ? 100 : 300;
         account a(2, each);
