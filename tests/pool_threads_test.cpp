@@ -146,6 +146,37 @@ TEST_CASE("pool threads: a forked child has pools of its own, whatever its paren
     CHECK(end.signal == 0);
 }
 
+TEST_CASE("pool threads: a forked child has a copy of what its own thread alone has used") {
+    constexpr int rounds = 20'000;
+    pool<int> p(3);
+    for (int i = 0; i < 2000; ++i) {  // owns both biases
+        CHECK(p.put(i));
+        CHECK(p.take().value_or(-1) == i);
+    }
+    CHECK(p.put(1));
+    const death end = run_in_child([&] {
+        const auto pass_on = [&] {
+            for (int i = 0; i < rounds; ++i) {
+                const int got = p.take().value_or(0);
+                must(got > 0 && p.put(got + 1).has_value(), "a take and a put");
+            }
+        };
+        const auto seat = wire::detail::thread_sync::seat();
+        std::jthread other([&] {
+            must(wire::detail::thread_sync::seat() != seat, "not to be taken for the other");
+            pass_on();
+        });
+        pass_on();
+        other.join();
+        must(p.take().value_or(-1) == 1 + 2 * rounds, "all additions");
+        must(drain(p) == 0 && fill(p) == 3, "every slot");
+    });
+    INFO(end.said);
+    CHECK(end.code == 0);
+    CHECK(end.signal == 0);
+    CHECK(p.take().value_or(-1) == 1);  // here nothing has happened
+}
+
 TEST_CASE("pool threads: one thread may be all there is, and be joined by another") {
     pool<int> p(16);
     for (int i = 0; i < 2000; ++i) {  // owns both biases
