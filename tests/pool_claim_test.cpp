@@ -213,7 +213,8 @@ TEST_CASE("pool claim: claims wait for a slot or a message, and what frees one w
         auto held = std::optional(*p.claim_put());
         auto putter = start(kind, [&] {
             auto claim = p.claim_put();
-            REQUIRE(claim);
+            CHECK(claim);
+            if (!claim) return;
             **claim = 4;
             claim->put();
         });
@@ -224,7 +225,8 @@ TEST_CASE("pool claim: claims wait for a slot or a message, and what frees one w
 
         auto taker = start(kind, [&] {
             auto claim = p.claim_take();
-            REQUIRE(claim);
+            CHECK(claim);
+            if (!claim) return;
             CHECK(**claim == 5);
             claim->take();
         });

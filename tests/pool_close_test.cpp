@@ -10,6 +10,7 @@
 
 #include <wire/pool.hpp>
 #include "support/pools.hpp"
+#include "support/sleep_watch.hpp"
 
 using namespace wire;
 using namespace wire::test;
@@ -306,15 +307,11 @@ TEST_CASE("pool empty: whatever frees the last slot wakes all that wait") {
         for (const auto& end : ends) {
             pool<int> p(3, {.wait = waiting::park});
             CHECK(p.put(1));
-            std::atomic<int> begun{0};
+            const sleep_watch asleep;
             std::vector<std::jthread> waiters;
-            for (int i = 0; i < 3; ++i) {
-                waiters.push_back(start(kind, [&] {
-                    ++begun;
-                    CHECK(p.wait_until_empty());
-                }));
-            }
-            while (begun < 3) std::this_thread::yield();
+            for (int i = 0; i < 3; ++i)
+                waiters.push_back(start(kind, [&] { CHECK(p.wait_until_empty()); }));
+            asleep.until(3);
             end(p);
         }
     });
