@@ -143,6 +143,14 @@ private:
 
 // ---- the wires
 
+// What an entry of a folder is, also on file systems whose folders do not say. `path` is its own.
+wire::result<unsigned> type_of(const io::directory_entry& entry, const std::string& path) {
+    if (entry.type != DT_UNKNOWN) return entry.type;
+    const auto what = io::statx(path.c_str(), AT_SYMLINK_NOFOLLOW);
+    if (!what) return wire::failure{what.code()};
+    return IFTODT(what->stx_mode);
+}
+
 // Puts the regular files below a folder into `jobs`; into `done` what cannot be looked into.
 // Returns false once it is to end.
 bool find_below(const std::string& folder, path_pool& jobs, outcome_pool& done) {
@@ -157,10 +165,14 @@ bool find_below(const std::string& folder, path_pool& jobs, outcome_pool& done) 
         }
         for (const io::directory_entry& e : *entries) {
             std::string path = at + (at.back() == '/' ? "" : "/") + e.name;
-            if (e.type == DT_DIR)
+            const auto type = type_of(e, path);
+            if (!type) {
+                if (!done.put(outcome{.path = path}.fail("statx", type.code()))) return false;
+            } else if (*type == DT_DIR) {
                 folders.push_back(std::move(path));
-            else if (e.type == DT_REG && !jobs.put(std::move(path)))
+            } else if (*type == DT_REG && !jobs.put(std::move(path))) {
                 return false;
+            }
         }
     }
     return true;

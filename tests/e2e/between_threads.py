@@ -7,15 +7,18 @@ import pty
 import random
 import re
 import resource
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 from harness import PATIENCE, pattern
 
 FOLDER = pathlib.Path(sys.argv.pop(1)).resolve()
+NO_TYPES = FOLDER.parent / "tests" / "libno_types.so"
 
 
 def run(name, *args, **options):
@@ -28,9 +31,41 @@ def run(name, *args, **options):
     return done.returncode, done.stdout, done.stderr.decode()
 
 
+def without_threads():
+    """For the child: its threads would need stacks for which there is no room."""
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 47, resource.RLIM_INFINITY))
+
+
+def without_heap():
+    """For the child: its memory is enough to start, but not for buffers."""
+    resource.setrlimit(resource.RLIMIT_DATA, (1 << 20, 1 << 20))
+
+
+needs_any_stack = unittest.skipUnless(
+    resource.getrlimit(resource.RLIMIT_STACK)[1] == resource.RLIM_INFINITY,
+    "the size of stacks is limited here")
+
+
 def closed(number):
     """For the child: it starts without this descriptor."""
     return lambda: os.close(number)
+
+
+def read_terminal(terminal, until=None):
+    """What a program shows, up to a text or to the end of the program, while patience lasts."""
+    shown = b""
+    end = time.monotonic() + PATIENCE
+    while until is None or until not in shown:
+        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+            break
+        try:
+            part = os.read(terminal, 1000)
+        except OSError:  # nobody has its other side open any more
+            break
+        if not part:
+            break
+        shown += part
+    return shown
 
 
 class WithFolder(unittest.TestCase):
@@ -96,6 +131,11 @@ class Pipeline(WithFolder):
             self.assertEqual(program.wait(PATIENCE), -signal.SIGPIPE)
             self.assertEqual(program.stderr.read(), b"")
 
+    @needs_any_stack
+    def test_a_thread_that_cannot_be_started_is_told(self):
+        self.assertEqual(run("pipeline", input=b"line\n", preexec_fn=without_threads), (
+            1, b"", "pipeline: start a thread: Resource temporarily unavailable\n"))
+
     def test_arguments_are_refused(self):
         self.assertEqual(run("pipeline", "file"), (
             1, b"", "pipeline: takes no arguments, and reads its standard input\n"))
@@ -134,6 +174,14 @@ class BufferRecycling(WithFolder):
             1, b"", "buffer_recycling: read standard input: Bad file descriptor\n"))
         self.check_lost_output("buffer_recycling", self.file("text", b"text"))
 
+    @needs_any_stack
+    def test_threads_and_memory_that_are_missing_are_told(self):
+        text = self.file("text", b"text")
+        for limit, said in ((without_threads, "Resource temporarily unavailable"),
+                            (without_heap, "std::bad_alloc")):
+            self.assertEqual(run("buffer_recycling", text, preexec_fn=limit), (
+                1, b"", f"buffer_recycling: prepare to read {text}: {said}\n"))
+
     def test_two_files_are_refused(self):
         self.assertEqual(run("buffer_recycling", "a", "b"), (
             1, b"", "buffer_recycling: takes one file, or reads its standard input\n"))
@@ -152,6 +200,17 @@ class WorkPool(WithFolder):
         return b"".join(b"%016x  %s\n" % (fnv_1a(p.read_bytes()), os.fsencode(p))
                         for p in sorted(paths, key=os.fsencode))
 
+    def run_as_nobody(self, *args, **environment):
+        """Permissions mean nothing to root."""
+        try:
+            somebody = {"user": 65534} if os.geteuid() == 0 else {}
+            done = run("work_pool", *args, env={**os.environ, **environment}, **somebody)
+        except PermissionError:
+            self.skipTest("nobody may run the examples here")
+        if done[0] == 127:
+            self.skipTest("nobody may read the library here")
+        return done
+
     def test_hashes_files_and_what_is_below_folders(self):
         sizes = [0, 1, 65_535, 65_536, 65_537, *range(2, 300)]
         files = [self.file(f"tree/{i % 7}/{i % 3}/file {i}", pattern(size))
@@ -167,6 +226,27 @@ class WorkPool(WithFolder):
                     run("work_pool", "--threads", threads, alone, self.folder / "tree"),
                     (0, expected, ""))
         self.assertEqual(run("work_pool", self.folder / "tree/empty"), (0, b"", ""))
+
+    @unittest.skipUnless(NO_TYPES.exists(), "nothing is preloaded under sanitizers")
+    def test_folders_that_do_not_tell_types_are_looked_into_all_the_same(self):
+        alone = self.file("alone", b"alone")
+        files = [self.file(f"tree/{i}/file", b"x" * i) for i in range(3)]
+        (self.folder / "tree/link").symlink_to(alone)
+        (self.folder / "tree/nowhere").symlink_to(self.folder / "missing")
+        (self.folder / "tree/again").symlink_to(self.folder / "tree")
+        os.mkfifo(self.folder / "tree/fifo")
+        self.assertEqual(run("work_pool", self.folder / "tree",
+                             env={**os.environ, "LD_PRELOAD": str(NO_TYPES)}),
+                         (0, self.expected(*files), ""))
+
+    @unittest.skipUnless(NO_TYPES.exists(), "nothing is preloaded under sanitizers")
+    def test_names_of_which_nothing_is_told_are_named(self):
+        hidden = self.file("tree/file", b"x")
+        self.folder.chmod(0o755)
+        hidden.parent.chmod(0o744)
+        self.addCleanup(hidden.parent.chmod, 0o700)
+        self.assertEqual(self.run_as_nobody(hidden.parent, LD_PRELOAD=str(NO_TYPES)),
+                         (1, b"", f"work_pool: statx {hidden}: Permission denied\n"))
 
     def test_what_cannot_be_read_is_named_and_the_rest_is_hashed(self):
         fine = self.file("fine", b"fine")
@@ -188,16 +268,9 @@ class WorkPool(WithFolder):
         secret.chmod(0)
         locked.chmod(0)
         self.addCleanup(locked.chmod, 0o700)
-        try:
-            somebody = {"user": 65534} if os.geteuid() == 0 else {}
-            code, out, err = run("work_pool", self.folder / "tree", **somebody)
-        except PermissionError:
-            self.skipTest("nobody may run the examples here")
-        if code == 127:
-            self.skipTest("nobody may read the library here")
-        self.assertEqual((code, out), (1, self.expected(fine)))
-        self.assertEqual(err, f"work_pool: opendir {locked}: Permission denied\n"
-                              f"work_pool: open {secret}: Permission denied\n")
+        self.assertEqual(self.run_as_nobody(self.folder / "tree"), (
+            1, self.expected(fine), f"work_pool: opendir {locked}: Permission denied\n"
+                                    f"work_pool: open {secret}: Permission denied\n"))
 
     def test_control_c_ends_it_with_what_was_done(self):
         files = [self.file(f"file {i}", b"x" * i) for i in range(3)]
@@ -208,14 +281,16 @@ class WorkPool(WithFolder):
         with subprocess.Popen([FOLDER / "work_pool", "--threads", "2", endless, *files],
                               stdout=subprocess.PIPE, stderr=theirs) as program:
             os.close(theirs)
-            shown = b""
-            while b"\r3 files, 0.0 MB" not in shown:
-                shown += os.read(ours, 1000)
-            program.send_signal(signal.SIGINT)
-            out = program.communicate(timeout=PATIENCE)[0]
+            self.addCleanup(os.close, ours)
+            try:
+                shown = read_terminal(ours, b"\r3 files, 0.0 MB")
+                self.assertIn(b"\r3 files, 0.0 MB", shown)
+                program.send_signal(signal.SIGINT)
+                out = program.communicate(timeout=PATIENCE)[0]
+            finally:
+                program.kill()
         self.assertEqual((program.returncode, out), (1, self.expected(*files)))
-        self.assertTrue(os.read(ours, 1000).endswith(b"work_pool: interrupted\r\n"))
-        os.close(ours)
+        self.assertTrue(read_terminal(ours).endswith(b"work_pool: interrupted\r\n"))
 
     def test_threads_that_cannot_be_started_are_told(self):
         if os.geteuid() != 0:
@@ -234,8 +309,9 @@ class WorkPool(WithFolder):
 
     def test_wrong_use_is_refused_with_one_sentence(self):
         for args, said in (([], "path is required"),
-                           (["--threads", "0", "x"],
-                            "--threads: takes a number from 1 to 1000, not '0'")):
+                           *((["--threads", wrong, "x"],
+                              f"--threads: takes a number from 1 to 1000, not '{wrong}'")
+                             for wrong in ("0", "1001", "abc"))):
             self.assertEqual(run("work_pool", *args),
                              (1, b"", f"work_pool: {said}\nTry work_pool --help\n"))
         self.check_lost_output("work_pool", self.file("file", b"x"))
