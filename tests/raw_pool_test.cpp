@@ -4,14 +4,20 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include <wire/spawn.hpp>
 #include "support/count_malloc.hpp"
 #include "support/dies.hpp"
 #include "support/io.hpp"
+#include "support/on_wire.hpp"
+#include "support/trace.hpp"
 
 namespace wire::test {
 namespace {
@@ -150,6 +156,92 @@ TEST_CASE("raw pool: several elements at a time") {
     CHECK(p.put_some({}).value() == 0);
     CHECK(dies([&] { static_cast<void>(p.put_some(std::as_bytes(std::span(in)).first(3))); },
                "a span that is not a number of whole elements"));
+}
+
+TEST_CASE("raw pool: a deadline that passes ends each wait, and nothing is copied") {
+    raw_pool full(1, sizeof(int)), empty(1, sizeof(int));
+    int mine = 1, kept = 7;
+    CHECK(full.put(bytes_of(mine)));
+    const auto expect_timeouts = [&](std::chrono::milliseconds wait) {
+        CHECK(full.put(bytes_of(kept), within(wait)).code() == ETIMEDOUT);
+        CHECK(full.put_swap(bytes_of(kept), within(wait)).code() == ETIMEDOUT);
+        CHECK(full.claim_put(within(wait)).code() == ETIMEDOUT);
+        CHECK(full.wait_until_empty(within(wait)).code() == ETIMEDOUT);
+        CHECK(empty.take(bytes_of(kept), within(wait)).code() == ETIMEDOUT);
+        CHECK(empty.take_swap(bytes_of(kept), within(wait)).code() == ETIMEDOUT);
+        CHECK(empty.claim_take(within(wait)).code() == ETIMEDOUT);
+    };
+    expect_timeouts(0ms);
+    expect_timeouts(1ms);
+    on_wire([&](sim& s) {
+        expect_timeouts(10ms);
+        CHECK(s.ms() == 70);
+    });
+    CHECK(kept == 7);
+    CHECK(full.size() == 1);
+    CHECK(empty.size() == 0);
+}
+
+TEST_CASE("raw pool: each wait of a wire that is cancelled ends, and nothing is copied") {
+    raw_pool full(1, sizeof(int)), empty(1, sizeof(int));
+    int mine = 1, kept = 7;
+    CHECK(full.put(bytes_of(mine)));
+    const std::function<int()> waits[] = {
+        [&] { return full.put(bytes_of(kept)).code(); },
+        [&] { return full.put_swap(bytes_of(kept)).code(); },
+        [&] { return full.claim_put().code(); },
+        [&] { return full.wait_until_empty().code(); },
+        [&] { return empty.take(bytes_of(kept)).code(); },
+        [&] { return empty.take_swap(bytes_of(kept)).code(); },
+        [&] { return empty.claim_take().code(); },
+    };
+    on_wire([&] {
+        for (const auto& wait : waits) {
+            auto early = spawn(wait), asleep = spawn(wait);
+            early.cancel();
+            // Time passes when all wait.
+            CHECK(sleep(within(1ms)));
+            asleep.cancel();
+            CHECK(early.join().value_or(0) == ECANCELED);
+            CHECK(asleep.join().value_or(0) == ECANCELED);
+        }
+    });
+    CHECK(kept == 7);
+    CHECK(full.size() == 1);
+    CHECK(empty.size() == 0);
+}
+
+TEST_CASE("raw pool: claims wait for a slot or a message, and what frees one wakes them") {
+    raw_pool p(1, sizeof(int), {.wait = waiting::park});
+    trace log;
+    on_wire([&] {
+        auto held = std::optional(p.claim_put().value());
+        auto putter = spawn([&] {
+            auto claim = p.claim_put().value();
+            (*claim)[0] = std::byte{4};
+            log("put");
+            claim.put();
+        });
+        CHECK(sleep(within(1ms)));
+        log("drop");
+        held.reset();
+        CHECK(putter.join());
+        p.claim_take().value().take();
+
+        auto taker = spawn([&] {
+            auto claim = p.claim_take().value();
+            log("take", static_cast<int>((*claim)[0]));
+            claim.take();
+        });
+        CHECK(sleep(within(1ms)));
+        int five = 5;
+        log("put", five);
+        CHECK(p.put(bytes_of(five)));
+        CHECK(taker.join());
+        CHECK(p.statistics().put_sleeps == 1);
+        CHECK(p.statistics().take_sleeps == 1);
+    });
+    CHECK(log == trace{"drop", "put", "put5", "take5"});
 }
 
 TEST_CASE("raw pool: nothing is allocated after the start") {

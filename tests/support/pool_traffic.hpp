@@ -106,7 +106,7 @@ public:
 private:
     int one_of_all() {
         message m = make_message(number_, next_);
-        switch (below(7)) {
+        switch (below(9)) {
             case 0:
                 return sent(pool_.try_put(std::move(m)).code());
             case 1:
@@ -114,11 +114,15 @@ private:
             case 2:
                 return sent(pool_.put(m, some_time()).code());
             case 3:
-                return batch();
+                return batch([&](auto row) { return pool_.put_some(row, some_time()); });
             case 4:
                 return claim(pool_.try_claim_put());
             case 5:
                 return claim(pool_.claim_put(some_time()));
+            case 6:
+                return sent(pool_.try_put_swap(m).code());
+            case 7:
+                return batch([&](auto row) { return pool_.try_put_some(row); });
             default:
                 return sent(pool_.put(std::move(m), some_time()).code());
         }
@@ -127,12 +131,13 @@ private:
         if (code == 0) ++next_;
         return code;
     }
-    int batch() {
+    template <class Put>
+    int batch(Put put) {
         std::array<message, 5> row;
         std::uint32_t n = 0;
         for (; n < row.size() && next_ + n < account_.each(); ++n)
             row[n] = make_message(number_, next_ + n);
-        const auto sent = pool_.put_some(std::span(row).first(n), some_time());
+        const auto sent = put(std::span(row).first(n));
         if (sent) next_ += static_cast<std::uint32_t>(*sent);
         return sent.code();
     }
@@ -173,21 +178,21 @@ public:
 
 private:
     int one_of_all() {
-        switch (below(6)) {
+        switch (below(8)) {
             case 0:
                 return got(pool_.try_take());
-            case 1: {
-                message m = 0;
-                const int code = pool_.take_swap(m, some_time()).code();
-                if (code == 0) came(m);
-                return code;
-            }
+            case 1:
+                return swapped([&](message& m) { return pool_.take_swap(m, some_time()); });
             case 2:
-                return batch();
+                return batch([&](auto row) { return pool_.take_some(row, some_time()); });
             case 3:
                 return claim(pool_.try_claim_take());
             case 4:
                 return claim(pool_.claim_take(some_time()));
+            case 5:
+                return swapped([&](message& m) { return pool_.try_take_swap(m); });
+            case 6:
+                return batch([&](auto row) { return pool_.try_take_some(row); });
             default:
                 return got(pool_.take(some_time()));
         }
@@ -196,9 +201,17 @@ private:
         if (m) came(*m);
         return m.code();
     }
-    int batch() {
+    template <class Take>
+    int swapped(Take take) {
+        message m = 0;
+        const int code = take(m).code();
+        if (code == 0) came(m);
+        return code;
+    }
+    template <class Take>
+    int batch(Take take) {
         std::array<message, 7> row;
-        const auto n = pool_.take_some(row, some_time());
+        const auto n = take(std::span(row));
         for (std::size_t i = 0; i < n.value_or(0U); ++i) came(row[i]);
         return n.code();
     }
