@@ -1,7 +1,13 @@
 // Select at what other threads share: bridges and pools.
 #include <wire/select.hpp>
 
+#include <array>
+#include <atomic>
+#include <functional>
+#include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <wire/bridge.hpp>
 #include <wire/channel.hpp>
@@ -10,9 +16,13 @@
 
 #include "support/box.hpp"
 #include "support/count_malloc.hpp"
+#include "support/environment.hpp"
 #include "support/io.hpp"
 #include "support/never_called.hpp"
 #include "support/on_wire.hpp"
+#include "support/pools.hpp"
+#include "support/sleep_watch.hpp"
+#include "sys.hpp"
 
 namespace wire::test {
 namespace {
@@ -142,15 +152,151 @@ TEST_CASE("select: while it waits for a signal's delivery nothing else happens t
     });
 }
 
-TEST_CASE("select: a bridge that is closed wakes who waits") {
-    on_wire([] {
-        bridge<int> b(1);
-        auto taker = spawn(
-            [&] { CHECK(select(on_recv(b, [](result<int> r) { CHECK(r.code() == EPIPE); }))); });
+// Selects that have to wait, one of each kind of branch.
+struct waiting_selects {
+    waiting_selects() {
+        CHECK(full_bridge.send(1));
+        CHECK(full_pool.put(1));
+    }
+    void close_all() {
+        for (bridge<int>* const b : {&empty_bridge, &full_bridge}) b->close();
+        for (pool<int>* const p : {&empty_pool, &full_pool}) p->close();
+    }
+    // Nobody waits any more, and nothing has been taken or given.
+    void expect_untouched() {
+        CHECK(value == 77);
+        for (bridge<int>* const b : {&empty_bridge, &full_bridge}) {
+            CHECK(b->size() == (b == &full_bridge ? 1 : 0));
+            if (b == &empty_bridge) CHECK(b->try_send(1));
+            CHECK(b->try_recv().value_or(-1) == 1);
+        }
+        for (pool<int>* const p : {&empty_pool, &full_pool}) {
+            CHECK(p->size() == (p == &full_pool ? 1 : 0));
+            if (p == &empty_pool) CHECK(p->try_put(1));
+            CHECK(p->try_take().value_or(-1) == 1);
+        }
+    }
+
+    bridge<int> empty_bridge{1}, full_bridge{1};
+    pool<int> empty_pool{1}, full_pool{1};
+    int value = 77;
+
+    // Each returns the code of the branch, or that of a select in which none happened.
+    std::array<std::function<int()>, 4> calls{
+        [this] { return code_of([this](auto f) { return select(on_recv(empty_bridge, f)); }); },
+        [this] {
+            return code_of([this](auto f) { return select(on_send(full_bridge, value, f)); });
+        },
+        [this] { return code_of([this](auto f) { return select(on_take(empty_pool, f)); }); },
+        [this] { return code_of([this](auto f) { return select(on_put(full_pool, value, f)); }); },
+    };
+
+private:
+    template <class Select>
+    static int code_of(Select call) {
+        int code = 0;
+        const auto chosen = call([&](const auto& outcome) { code = outcome.code(); });
+        return chosen ? code : chosen.code();
+    }
+};
+
+TEST_CASE("select: a bridge or pool that is closed wakes who waits, for whatever") {
+    waiting_selects all;
+    on_wire([&] {
+        std::vector<handle<int>> waiters;
+        for (const auto& call : all.calls) waiters.push_back(spawn(call));
         yield();
-        b.close();
-        CHECK(taker.join());
+        all.close_all();
+        for (auto& w : waiters) CHECK(w.join(within(1h)).value_or(0) == EPIPE);
     });
+    CHECK(all.value == 77);
+}
+
+TEST_CASE("select: another thread closes the bridge or pool at which a wire waits") {
+    waiting_selects all;
+    {
+        const sleep_watch asleep;
+        std::vector<std::jthread> waiters;
+        for (const auto& call : all.calls)
+            waiters.push_back(start(as::wire, [&] { CHECK(call() == EPIPE); }));
+        asleep.until(4);
+        all.close_all();
+    }
+    CHECK(all.value == 77);
+}
+
+TEST_CASE("select: a wire that is cancelled leaves the bridge or pool as it is") {
+    waiting_selects all;
+    on_wire([&] {
+        std::vector<handle<int>> early, asleep;
+        for (const auto& call : all.calls) {
+            early.push_back(spawn(call));
+            early.back().cancel();
+            asleep.push_back(spawn(call));
+        }
+        yield();
+        for (auto& w : asleep) w.cancel();
+        for (auto& w : early) CHECK(w.join(within(1h)).value_or(0) == ECANCELED);
+        for (auto& w : asleep) CHECK(w.join(within(1h)).value_or(0) == ECANCELED);
+    });
+    all.expect_untouched();
+}
+
+TEST_CASE("select: who is cancelled when it has been signalled takes the value or passes it on") {
+    on_wire([] {
+        bridge<int> b(1, waiting::park);
+        auto first = spawn([&] {
+            int got = 0;
+            const auto chosen = select(on_recv(b, [&](result<int> r) { got = r.value_or(-1); }));
+            CHECK((chosen || chosen.code() == ECANCELED));
+            return got;
+        });
+        yield();
+        auto second = spawn([&] { return b.recv().value_or(0); });
+        yield();
+        CHECK(b.send(5));
+        first.cancel();
+        CHECK(sleep(within(1s)));
+        CHECK(b.size() == 0);
+        b.close();
+        CHECK(first.join().value() + second.join().value() == 5);
+    });
+}
+
+// Sends when the next place among sleepers has been taken, in the middle of that: the fence there
+// is a system call.
+class sending_meanwhile {
+public:
+    explicit sending_meanwhile(bridge<int>& to) {
+        to_ = &to;
+        wire::detail::sys::hook = &send;
+    }
+    ~sending_meanwhile() { wire::detail::sys::hook = nullptr; }
+    sending_meanwhile(const sending_meanwhile&) = delete;
+    sending_meanwhile& operator=(const sending_meanwhile&) = delete;
+
+    [[nodiscard]] static bool done() { return to_ == nullptr; }
+
+private:
+    static int send(const char* call) noexcept {
+        if (std::string_view(call) == "membarrier")
+            if (bridge<int>* const to = std::exchange(to_, nullptr)) CHECK(to->try_send(5));
+        return 0;
+    }
+    static inline bridge<int>* to_ = nullptr;
+};
+
+TEST_CASE("select: what comes while places are taken is seen, be it at the first or the last") {
+    WIRE_LEAVE_OUT_IF(!wire::detail::thread_sync::has_heavy_fence(), "nobody can tell when");
+    for (const bool at_the_last : {false, true}) {
+        bridge<int> first(1), last(1);
+        const sending_meanwhile sending(at_the_last ? last : first);
+        int got = 0;
+        const auto take = [&](result<int> r) { got = r.value_or(-1); };
+        on_wire([&] { CHECK(select(on_recv(first, take), on_recv(last, take))); });
+        CHECK(got == 5);
+        CHECK(sending.done());
+    }
 }
 
 TEST_CASE("select: at a bridge and a pool allocates nothing") {
@@ -199,6 +345,75 @@ TEST_CASE("select: threads feed a wire that chooses among their bridges") {
     first.join();
     second.join();
     last.join();
+}
+
+// How often each value came.
+class book {
+public:
+    explicit book(int values) : came_(static_cast<std::size_t>(values)) {}
+    void came(int value) { came_.at(static_cast<std::size_t>(value)).fetch_add(1); }
+    void expect_each_once() const {
+        int wrong = 0;
+        for (const auto& n : came_) wrong += n != 1;
+        CHECK(wrong == 0);
+    }
+
+private:
+    std::vector<std::atomic<int>> came_;
+};
+
+// Until both are closed and empty.
+void take_all(bridge<int>& b, pool<int>& p, book& all) {
+    bool more_in_b = true, more_in_p = true;
+    const auto to = [&](bool& more) {
+        return [&](result<int> got) { got ? all.came(*got) : void(more = false); };
+    };
+    while (more_in_b && more_in_p)
+        CHECK(select(on_recv(b, to(more_in_b)), on_take(p, to(more_in_p))));
+    while (more_in_b) CHECK(select(on_recv(b, to(more_in_b))));
+    while (more_in_p) CHECK(select(on_take(p, to(more_in_p))));
+}
+
+void give(bridge<int>& b, pool<int>& p, int from, int to) {
+    const auto given = [](result<void> r) { CHECK(r); };
+    for (int value = from; value < to; ++value)
+        CHECK(select(on_send(b, value, given), on_put(p, value, given)));
+}
+
+TEST_CASE("select: wires of two runtimes and threads share a bridge and a pool") {
+    constexpr int runtimes = 2, wires = 3, each = 300, of_threads = 2 * runtimes * wires * each;
+    bridge<int> b(3);
+    pool<int> p(2);
+    book all(of_threads + 2 * each);
+    std::vector<std::jthread> takers, givers;
+    takers.emplace_back([&] {
+        while (const auto got = b.recv()) all.came(*got);
+    });
+    takers.emplace_back([&] {
+        while (const auto got = p.take()) all.came(*got);
+    });
+    for (int r = 0; r < runtimes; ++r) {
+        takers.push_back(start(as::wire, [&] {
+            for (int w = 0; w < wires; ++w) go([&] { take_all(b, p, all); });
+        }));
+        givers.push_back(start(as::wire, [&, r] {
+            for (int w = 0; w < wires; ++w) {
+                const int first = 2 * (r * wires + w) * each;
+                go([&, first] { give(b, p, first, first + 2 * each); });
+            }
+        }));
+    }
+    givers.emplace_back([&] {
+        for (int i = 0; i < each; ++i) {
+            CHECK(b.send(of_threads + 2 * i));
+            CHECK(p.put(of_threads + 2 * i + 1));
+        }
+    });
+    givers.clear();
+    b.close();
+    p.close();
+    takers.clear();
+    all.expect_each_once();
 }
 
 }  // namespace
