@@ -100,6 +100,28 @@ TEST_CASE("interleave: bounds the preemptions exactly") {
     }
 }
 
+TEST_CASE("interleave: samples the schedules that are too many to see all") {
+    // Whoever is first must be the second thread, which the last of the schedules begin with.
+    const auto scenario = [] {
+        sync::atomic<int> x{0}, first{0};
+        const auto add = [&](int me) {
+            int nobody = 0;
+            first.compare_exchange_strong(nobody, me, relaxed);
+            for (int i = 0; i < 20; ++i) x.fetch_add(1, relaxed);
+        };
+        run([&] { add(1); }, [&] { add(2); });
+        check(first.load(relaxed) == 1, "the first thread is first");
+    };
+    options few{.preemptions = 2, .executions_max = 100};
+    CHECK(explore(few, scenario).failure == "");
+    CHECK_FALSE(explore(few, scenario).passed_or_ran(101));
+    few.samples = 100;
+    const result r = explore(few, scenario);
+    CHECK(r.failure == "the first thread is first");
+    CHECK(r.executions > few.executions_max);
+    CHECK(replay(few, r.schedule, scenario).failure == r.failure);
+}
+
 TEST_CASE("interleave: says when it has not seen everything") {
     const result r = count_two_threads(5, 6, {.executions_max = 10});
     CHECK(r.failure.empty());

@@ -55,10 +55,15 @@ struct result {
 
     /// There is no failure, and nothing was left out.
     [[nodiscard]] bool passed() const { return failure.empty() && exhausted; }
+    /// There is no failure, and what was left out comes after that many executions.
+    [[nodiscard]] bool passed_or_ran(std::uint64_t enough) const {
+        return failure.empty() && (exhausted || executions >= enough);
+    }
     [[nodiscard]] std::string report() const;
 };
 
-/// Runs every schedule of `scenario` within the bounds, up to the first that fails.
+/// Runs every schedule of `scenario` within the bounds, up to the first that fails. If there are
+/// more than executions_max, those come first that differ late, then samples of all.
 result explore(const options& bounds, const std::function<void()>& scenario);
 
 /// Runs the one `schedule` that explore() returned for the same scenario and bounds.
@@ -284,7 +289,8 @@ inline result explore(const options& bounds, const std::function<void()>& scenar
     detail::explorer e(bounds, {});
     const detail::at_work guard(e);
     result r;
-    while (!r.exhausted && r.executions < bounds.executions_max) {
+    while (!r.exhausted && r.executions < bounds.executions_max + bounds.samples) {
+        if (r.executions == bounds.executions_max) e.choices.draw();
         e.execute(scenario);
         ++r.executions;
         if (!e.failure.empty()) {

@@ -20,6 +20,7 @@ struct options {
     int preemptions = 2;  // switches away from a thread that could have gone on, in one execution
     int early_wakes = 0;  // sleeps that end though nobody woke the thread, in one execution
     std::uint64_t executions_max = 3'000'000;
+    std::uint64_t samples = 0;      // executions at random after these, unless they were all
     int steps_max = 5'000;          // of one execution; more is taken for a hang
     std::int64_t tick_ns = 10'000;  // by which the virtual clock advances when it is read
 };
@@ -96,7 +97,7 @@ public:
         add([this](std::size_t i) {
             return i != running_ && (can_go_on(i) || (early_wakes_ > 0 && asleep(i)));
         });
-        const std::size_t chosen = pick();
+        const std::size_t chosen = candidates_[choices.choose_seldom_another(count_)];
         if (chosen != running_) --preemptions_;
         switch_to(chosen);
         return running_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ using schedule = std::vector<int>;
 namespace detail {
 
 /// Walks the tree of choices, depth first. The answers given so far are the path; the next
-/// execution repeats it up to the last choice that has an answer left, and gives that.
+/// execution repeats it up to the last choice that has an answer left, and gives that. Where the
+/// tree is too large for that, draw(): each execution is then one path at random.
 class search {
 public:
     explicit search(const schedule& start) {
@@ -27,17 +29,37 @@ public:
 
     std::size_t choose(std::size_t n) {
         if (n <= 1) return 0;
-        if (position_ == path_.size()) path_.push_back({0, static_cast<int>(n)});
+        if (position_ == path_.size()) path_.push_back({first_answer(n), static_cast<int>(n)});
         choice& c = path_[position_++];
         if (c.of == 0) c.of = static_cast<int>(n);
         same_tree_ = same_tree_ && c.of == static_cast<int>(n) && c.answer < c.of;
         return same_tree_ ? static_cast<std::size_t>(c.answer) : 0;
     }
 
+    /// A choice among so many that the first answer is the usual one.
+    std::size_t choose_seldom_another(std::size_t n) {
+        is_usual_ = draws_ && random_() % seldom_ != 0;
+        const std::size_t answer = choose(n);
+        is_usual_ = false;
+        return answer;
+    }
+
     void restart() { position_ = 0; }
+
+    /// From now on answers are drawn, always the same ones.
+    void draw() {
+        draws_ = true;
+        advance();
+    }
 
     /// Turns to the next execution; false if there is none.
     bool advance() {
+        if (draws_) {
+            path_.clear();
+            // Some executions are to have their preemptions early, some late.
+            seldom_ = 4U << random_() % 6;
+            return true;
+        }
         for (; !path_.empty(); path_.pop_back())
             if (++path_.back().answer < path_.back().of) return true;
         return false;
@@ -58,9 +80,18 @@ private:
         int answer;
         int of;  // 0: given by a schedule, not met yet
     };
+
+    int first_answer(std::size_t n) {
+        return draws_ && !is_usual_ ? static_cast<int>(random_() % n) : 0;
+    }
+
     std::vector<choice> path_;
     std::size_t position_ = 0;
     bool same_tree_ = true;
+    bool draws_ = false;
+    bool is_usual_ = false;
+    std::uint32_t seldom_ = 4;
+    std::mt19937 random_{1};
 };
 
 /// Memory of at most eight bytes, whose value is treated as a number.
