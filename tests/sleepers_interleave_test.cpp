@@ -1,7 +1,7 @@
 // Those that wait and those that signal them, under every schedule. Then the same again with one
 // thing spoiled at a time: each such defect must be found.
 //
-// WIRE_EXPLORE=long in the environment allows more preemptions.
+// WIRE_EXPLORE=long in the environment allows two preemptions everywhere.
 #include <wire/detail/block.hpp>
 
 #include <doctest/doctest.h>
@@ -35,12 +35,22 @@ public:
     }
     void bring_for_all(std::uint16_t n) {
         count_.store(n, relaxed);
+        const tells_one of_all;
         queue_.notify_all();
     }
     int wait(wire::deadline until = wire::never) {
         const int result = take();
         if (result != EAGAIN) return result;
-        return wire::detail::sleep_in<Sync>(queue_, until, [this] { return take(); });
+        bool blind = has(defect::slept_without_second_look);
+        return wire::detail::sleep_in<Sync>(
+            queue_, until, [&] { return std::exchange(blind, false) ? EAGAIN : take(); });
+    }
+    /// Sleeps, and takes nothing.
+    void only_sleep(wire::deadline until) {
+        typename Sync::place here;
+        queue_.enter(here);
+        static_cast<void>(here.sleep(until));
+        queue_.leave(here);
     }
     /// Without a look before it takes its place.
     void must_sleep() {
@@ -143,9 +153,44 @@ result one_gives_up(wire::deadline until, const options& o) {
     });
 }
 
+// A place whose bell cannot be rung: of the first thread, as if its runtime were gone.
+class mute_place : public sleeping_place<sync::word> {
+    using base = sleeping_place<sync::word>;
+
+public:
+    struct bell {
+        base::bell audible;
+        bool is_mute;
+        [[nodiscard]] bool ring() const {
+            if (is_mute) return has(defect::dead_bell_believed);
+            return audible.ring();
+        }
+    };
+    [[nodiscard]] bell signal() { return {base::signal(), is_mute_}; }
+
+private:
+    const bool is_mute_ = detail::current->running() == 1;
+};
+
+template <bool HeavyFence>
+struct with_mute_place : exchange_sync<HeavyFence> {
+    using place = mute_place;
+};
+
+// The signal for one whose runtime is gone goes to the next.
+template <bool HeavyFence>
+result one_is_gone(const options& o) {
+    return explore(o, [] {
+        tokens<with_mute_place<HeavyFence>> t;
+        run([&] { t.only_sleep(wire::deadline::at_ns(1'000'000)); }, [&] { t.must_wait(); },
+            [&] { t.bring(); });
+        t.check_left(0);
+    });
+}
+
 void require_passed(const result& r) {
     executions += r.executions;
-    CHECK_MESSAGE(r.passed(), r.report());
+    CHECK_MESSAGE(went_far(r), r.report());
 }
 
 template <class Sync>
@@ -154,6 +199,7 @@ std::string first_failure() {
     if (found.empty()) found = failure_of(two_sleepers<Sync>({.preemptions = 1}));
     if (found.empty()) found = failure_of(one_needs_no_signal<Sync>({.preemptions = 1}));
     if (found.empty()) found = failure_of(one_gives_up<Sync>(at_once, {.preemptions = 1}));
+    if (found.empty()) found = failure_of(all_at_once<Sync>({.preemptions = 0}));
     return found;
 }
 
@@ -171,28 +217,35 @@ TEST_CASE("sleepers: under ThreadSanitizer" * doctest::skip(!wire::test::under_t
 TEST_SUITE_BEGIN("interleave" * doctest::skip(wire::test::under_tsan));
 
 TEST_CASE("sleepers: nobody is overlooked by who brings something") {
-    require_passed(one_sleeper<with_fence>(bounds(4)));
-    require_passed(one_sleeper<without_fence>(bounds(3)));
-    require_passed(two_sleepers<with_fence>(bounds(1)));
-    require_passed(two_sleepers<without_fence>(bounds(1)));
-    require_passed(two_sleepers_two_bringers<with_fence>(bounds(0)));
-    require_passed(two_sleepers_two_bringers<without_fence>(bounds(0)));
+    require_passed(one_sleeper<with_fence>(reach(4)));
+    require_passed(one_sleeper<without_fence>(reach(3)));
+    require_passed(two_sleepers<with_fence>(reach(1)));
+    require_passed(two_sleepers<without_fence>(reach(1)));
+    require_passed(two_sleepers_two_bringers<with_fence>(reach(0)));
+    require_passed(two_sleepers_two_bringers<without_fence>(reach(0)));
 }
 
 TEST_CASE("sleepers: a signal for all reaches all") {
-    require_passed(all_at_once<with_fence>(bounds(1)));
-    require_passed(all_at_once<without_fence>(bounds(1)));
+    require_passed(all_at_once<with_fence>(reach(1)));
+    require_passed(all_at_once<without_fence>(reach(1)));
 }
 
 TEST_CASE("sleepers: a signal that its receiver does not need goes to another") {
-    require_passed(one_needs_no_signal<with_fence>(bounds(1)));
-    require_passed(one_needs_no_signal<without_fence>(bounds(1)));
+    require_passed(one_needs_no_signal<with_fence>(reach(1)));
+    require_passed(one_needs_no_signal<without_fence>(reach(1)));
+}
+
+TEST_CASE("sleepers: a signal for one whose runtime is gone goes to another") {
+    require_passed(one_is_gone<true>(reach(1)));
+    require_passed(one_is_gone<false>(reach(1)));
+    const plant one(defect::dead_bell_believed);
+    CHECK(failure_of(one_is_gone<true>(reach(1))) == deadlock);
 }
 
 TEST_CASE("sleepers: who gives up leaves no signal with itself") {
     for (const auto until : {at_once, wire::deadline::at_ns(1'000'000)}) {
-        require_passed(one_gives_up<with_fence>(until, bounds(1)));
-        require_passed(one_gives_up<without_fence>(until, bounds(1)));
+        require_passed(one_gives_up<with_fence>(until, reach(1)));
+        require_passed(one_gives_up<without_fence>(until, reach(1)));
     }
 }
 
@@ -204,7 +257,8 @@ TEST_CASE("sleepers: every memory order and every step is needed") {
         CHECK(failure_with(d) == race);
     }
     for (const defect d : {defect::heavy_fence_missing, defect::signal_not_passed_on,
-                           defect::signal_overlooked_by_leave}) {
+                           defect::signal_overlooked_by_leave, defect::slept_without_second_look,
+                           defect::one_told_for_all}) {
         INFO("defect number ", static_cast<int>(d));
         CHECK(failure_with(d) == deadlock);
     }

@@ -5,6 +5,8 @@
 // what the same thread did just before.
 #pragma once
 
+#include <optional>
+
 #include "exchange_sync.hpp"
 #include "interleave_bounds.hpp"
 
@@ -14,6 +16,7 @@ enum class defect {
     none,
     heavy_fence_missing,
     // Orders.
+    owner_enters_without_acquire,  // [A]
     flag_lowered_without_release,  // [F]
     flag_seen_without_acquire,     // [G]
     word_stored_without_release,   // [R] of a biased lock, [U] of a list
@@ -30,7 +33,27 @@ enum class defect {
     signal_not_passed_on,
     signal_overlooked_by_leave,
     closed_without_lock,
+    closed_without_pin,
     last_free_slot_untold,
+    // Steps: others are not told, or too few of them.
+    gift_untold,
+    taking_untold,
+    release_untold,
+    free_given_up_untold,
+    full_given_up_untold,
+    close_untold_to_givers,
+    close_untold_to_takers,
+    one_told_for_all,
+    one_too_few_told,
+    dead_bell_believed,
+    // Steps in the wrong order.
+    slept_without_second_look,
+    pushed_before_filled,
+    end_told_before_all_is_free,
+    end_looked_at_before_pop,
+    // Claims pushed onto the wrong ring.
+    free_given_up_as_full,
+    full_given_up_as_free,
 };
 
 inline defect planted = defect::none;
@@ -56,6 +79,14 @@ struct spoiled_steps {
     bool swallows = false;        // the next signal
     bool keeps_count = false;     // instead of the next change of it
     unsigned loads = 9;           // since a light fence
+    int tells = 0;                // the notifications of this call so far
+    int tells_nobody = -1;        // the number of the one that finds nobody
+    bool calls_all = false;       // but tells one
+    bool counts_one = false;      // the next time that it has the lock of a list
+    bool has_list = false;        // just now
+    int may_tell = -1;            // so many more of those that wait; -1: all
+    bool looks_for_more = false;  // of those, next
+    std::optional<bool> ended;    // what it takes for closed()
 };
 
 inline spoiled_steps steps_of[threads_max + 1];
@@ -121,10 +152,17 @@ public:
             return base::load(without(defect::flag_seen_without_acquire, o));
         } else if constexpr (is_word) {
             if (const auto wrong = load_wrongly(o)) return *wrong;
-            return base::load(o);
+            if (overlooks_sleepers(o)) return 0;
+            detail::spoiled_steps& mine = detail::my_steps();
+            const bool counts = std::exchange(mine.has_list, false) && mine.counts_one;
+            const T found = base::load(without(defect::owner_enters_without_acquire, o));
+            if (!counts) return found;
+            mine.counts_one = false;
+            return std::min(found, T{1});
         } else if constexpr (is_count) {
             return base::load(without(defect::seen_without_acquire, o));
         } else {
+            if (o != relaxed && detail::my_steps().ended) return *detail::my_steps().ended;
             return base::load(without(defect::closed_seen_without_acquire, o));
         }
     }
@@ -136,6 +174,7 @@ public:
             o = without(defect::flag_lowered_without_release, o);
         } else if constexpr (is_word) {
             if (o == relaxed && std::exchange(detail::my_steps().keeps_count, false)) return;
+            detail::my_steps().looks_for_more = o != relaxed;
             o = without(defect::word_stored_without_release, o);
         } else if constexpr (is_count) {
             o = without(defect::pushed_without_release, o);
@@ -151,10 +190,27 @@ public:
             base::store(value);
             return old;
         }
-        return base::exchange(value, detail::without(defect::word_changed_without_acquire, o));
+        const T old =
+            base::exchange(value, detail::without(defect::word_changed_without_acquire, o));
+        detail::my_steps().has_list = value == 1 && old == 0;
+        return old;
     }
 
 private:
+    // Whether this is a look for sleepers of which nothing shall come.
+    static bool overlooks_sleepers(order o) {
+        detail::spoiled_steps& mine = detail::my_steps();
+        const bool looks = std::exchange(mine.looks_for_more, false);
+        if (o != relaxed) return false;
+        if (mine.loads == 1) {  // the first look of a notification
+            if (mine.tells++ == mine.tells_nobody) return true;
+            mine.counts_one = mine.calls_all;
+        }
+        if (!looks || mine.may_tell < 0) return false;
+        if (mine.may_tell == 0) return true;
+        --mine.may_tell;
+        return false;
+    }
     static std::optional<std::uint32_t> load_wrongly(order o) {
         detail::spoiled_steps& mine = detail::my_steps();
         const auto me = static_cast<std::uint32_t>(detail::current->running());
@@ -181,7 +237,10 @@ struct spoiled_exchange_sync : exchange_sync<HeavyFence, UsesUntilBias> {
     static void heavy_fence() {
         if (HeavyFence && !has(defect::heavy_fence_missing)) sync::heavy_fence();
     }
-    static void light_fence() { detail::my_steps().loads = 0; }
+    static void light_fence() {
+        detail::my_steps().loads = 0;
+        detail::my_steps().looks_for_more = true;
+    }
     static void begin() {
         for (detail::spoiled_steps& s : detail::steps_of) s = {};
     }
@@ -190,11 +249,40 @@ struct spoiled_exchange_sync : exchange_sync<HeavyFence, UsesUntilBias> {
 using spoiled = spoiled_exchange_sync<true>;
 using spoiled_without_fence = spoiled_exchange_sync<false>;
 
+/// Around a call: the `which`th notification in it finds nobody.
+struct untold {
+    explicit untold(defect d, int which = 0) {
+        detail::spoiled_steps& mine = detail::my_steps();
+        mine.tells = 0;
+        mine.tells_nobody = has(d) ? which : -1;
+    }
+    ~untold() { detail::my_steps().tells_nobody = -1; }
+    untold(const untold&) = delete;
+    untold& operator=(const untold&) = delete;
+};
+
+/// Around a call that tells all: it tells one.
+struct tells_one {
+    tells_one() { detail::my_steps().calls_all = has(defect::one_told_for_all); }
+    ~tells_one() { detail::my_steps().calls_all = detail::my_steps().counts_one = false; }
+    tells_one(const tells_one&) = delete;
+    tells_one& operator=(const tells_one&) = delete;
+};
+
+/// Around a call that gives two.
+struct tells_too_few {
+    tells_too_few() { detail::my_steps().may_tell = has(defect::one_too_few_told) ? 1 : -1; }
+    ~tells_too_few() { detail::my_steps().may_tell = -1; }
+    tells_too_few(const tells_too_few&) = delete;
+    tells_too_few& operator=(const tells_too_few&) = delete;
+};
+
 /// Around close().
 struct closes_without_lock {
     closes_without_lock() {
         detail::spoiled_steps& mine = detail::my_steps();
         mine.closes = mine.enters_closing = has(defect::closed_without_lock);
+        mine.keeps_count = has(defect::closed_without_pin);
     }
     ~closes_without_lock() { detail::my_steps().closes = false; }
     closes_without_lock(const closes_without_lock&) = delete;
