@@ -108,15 +108,15 @@ result batch_for_two(std::uint32_t slots, const options& o) {
     });
 }
 
-// One takes as many at once as there are; each makes room for one that sleeps.
+// One takes two, at once if there are, and no more; each makes room for one that sleeps.
 template <class Sync>
 result batch_of_two(std::uint32_t slots, const options& o) {
     return explore(o, [=] {
         market<Sync> m(slots);
         m.fill_up(3);
         const int inside = static_cast<int>(slots);
-        run([&] { m.give_all(1, 1); }, [&] { m.give_all(2, 1); },
-            [&] { m.take_batches(2 + inside); });
+        run([&] { m.give_all(1, 1); }, [&] { m.give_all(2, 1); }, [&] { m.take_batches(2); });
+        m.take_all(inside);  // it is full again
         for (const int giver : {1, 2}) m.check_taken(giver, 1);
         m.check_taken(3, inside);
         m.check_whole();
