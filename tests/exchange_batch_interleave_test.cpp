@@ -1,7 +1,8 @@
 // An exchange whose givers and takers pass several values at once, under every schedule.
 //
 // WIRE_EXPLORE=long in the environment allows two preemptions everywhere. What has more than a
-// million schedules then is run a million times, and 400,000 of these are samples of all.
+// million schedules then is run a million times, and 400,000 of these are samples of all. Without a
+// heavy fence there are only the small scenarios then.
 #include <doctest/doctest.h>
 
 #include "support/environment.hpp"
@@ -34,7 +35,7 @@ TEST_SUITE_BEGIN("interleave" * doctest::skip(wire::test::under_tsan));
 TEST_CASE("exchange: batches pass on every value, in order") {
     for (const std::uint32_t slots : {1U, 2U, 4U}) {
         require_passed(batches<with_fence>(slots, 3, reach(1)));
-        require_passed(batches<without_fence>(slots, 3, reach(0)));
+        if (!explores_long()) require_passed(batches<without_fence>(slots, 3, reach(0)));
     }
 }
 
@@ -43,8 +44,8 @@ TEST_CASE("exchange: a batch wakes as many as it is enough for") {
         require_sampled(batch_for_two<with_fence>(slots, sampled()));
         require_sampled(batch_of_two<with_fence>(slots, sampled()));
     }
-    require_passed(batch_for_two<without_fence>(2, reach(0)));
-    require_passed(batch_of_two<without_fence>(2, reach(0)));
+    if (!explores_long()) require_passed(batch_for_two<without_fence>(2, reach(0)));
+    if (!explores_long()) require_passed(batch_of_two<without_fence>(2, reach(0)));
 }
 
 TEST_CASE("exchange: two give and two take in batches") {

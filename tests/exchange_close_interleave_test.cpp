@@ -1,7 +1,8 @@
 // The end of an exchange under every schedule, and its new beginning.
 //
 // WIRE_EXPLORE=long in the environment allows two preemptions everywhere. What has more than a
-// million schedules then is run a million times, and 400,000 of these are samples of all.
+// million schedules then is run a million times, and 400,000 of these are samples of all. Without a
+// heavy fence there are only the small scenarios then.
 #include <doctest/doctest.h>
 
 #include "support/environment.hpp"
@@ -37,7 +38,7 @@ TEST_CASE("exchange: what is given before the end is taken, then all are told of
         require_sampled(close_among_all<with_fence>(slots, 1, sampled()));
         require_sampled(close_among_all<with_fence>(slots, 2, sampled()));
     }
-    require_passed(close_among_all<without_fence>(1, 1, reach(0)));
+    if (!explores_long()) require_passed(close_among_all<without_fence>(1, 1, reach(0)));
 }
 
 TEST_CASE("exchange: two givers and two takers are told of the end") {
@@ -59,8 +60,8 @@ TEST_CASE("exchange: close wakes those that wait") {
         if (!explores_long()) require_passed(close_wakes_takers<with_fence>(slots, reach(0)));
         require_sampled(close_wakes_takers<with_fence>(slots, sampled()));
     }
-    require_passed(close_wakes_givers<without_fence>(1, reach(0)));
-    require_passed(close_wakes_takers<without_fence>(2, reach(0)));
+    if (!explores_long()) require_passed(close_wakes_givers<without_fence>(1, reach(0)));
+    if (!explores_long()) require_passed(close_wakes_takers<without_fence>(2, reach(0)));
 }
 
 TEST_CASE("exchange: is as new when it is opened again") {
@@ -72,7 +73,7 @@ TEST_CASE("exchange: is as new when it is opened again") {
 TEST_CASE("exchange: who reopens it while it is closed leaves nobody asleep") {
     for (const std::uint32_t slots : {1U, 2U, 4U})
         require_sampled(reopen_among_close<with_fence>(slots, sampled()));
-    require_sampled(reopen_among_close<without_fence>(1, sampled()));
+    if (!explores_long()) require_sampled(reopen_among_close<without_fence>(1, sampled()));
 }
 
 TEST_CASE("exchange: as many schedules of its end as were promised") {

@@ -2,7 +2,8 @@
 // deadlines. Claims, batches and the end are in the files beside this one.
 //
 // WIRE_EXPLORE=long in the environment allows two preemptions everywhere. What has more than a
-// million schedules then is run a million times, and 400,000 of these are samples of all.
+// million schedules then is run a million times, and 400,000 of these are samples of all. Without a
+// heavy fence there are only the small scenarios then.
 #include <doctest/doctest.h>
 
 #include "support/environment.hpp"
@@ -38,7 +39,7 @@ TEST_CASE("exchange: a giver and a taker pass on every value, in order") {
         require_passed(one_each<with_fence>(slots, 3, reach(2)));
         require_passed(one_each<with_fence>(slots, 5, reach(1)));
         require_passed(one_each<exchange_sync<true, 1>>(slots, 3, reach(2)));
-        require_passed(one_each<without_fence>(slots, 2, reach(1)));
+        if (!explores_long()) require_passed(one_each<without_fence>(slots, 2, reach(1)));
     }
 }
 
@@ -46,7 +47,7 @@ TEST_CASE("exchange: two givers share the room, and two takers what there is") {
     for (const std::uint32_t slots : {1U, 2U, 4U}) {
         require_passed(two_givers<with_fence>(slots, reach(slots == 1 ? 1 : 0)));
         require_passed(two_takers<with_fence>(slots, reach(0)));
-        if (slots > 1 && explores_long()) continue;
+        if (explores_long()) continue;
         require_passed(two_givers<without_fence>(slots, reach(0)));
         require_passed(two_takers<without_fence>(slots, reach(0)));
     }
@@ -54,7 +55,7 @@ TEST_CASE("exchange: two givers share the room, and two takers what there is") {
 
 TEST_CASE("exchange: two givers and two takers lose nothing and wait for each other") {
     for (const std::uint32_t slots : {1U, 2U, 4U}) {
-        require_passed(two_each<with_fence>(slots, 1, reach(0)));
+        if (!explores_long()) require_passed(two_each<with_fence>(slots, 1, reach(0)));
         if (!explores_long()) require_sampled(two_each<with_fence>(slots, 2, sampled()));
         require_passed(two_each<with_fence>(slots, 2, reach(0)));
     }
