@@ -34,7 +34,8 @@ TEST_SUITE_BEGIN("interleave" * doctest::skip(wire::test::under_tsan));
 
 TEST_CASE("exchange: what is given before the end is taken, then all are told of it") {
     for (const std::uint32_t slots : {1U, 2U, 4U}) {
-        if (!explores_long()) require_passed(close_among_all<with_fence>(slots, 1, reach(0)));
+        if (!explores_long())
+            require_passed(close_among_all<with_fence>(slots, 1, reach(slots == 1 ? 1 : 0)));
         require_sampled(close_among_all<with_fence>(slots, 1, sampled()));
         require_sampled(close_among_all<with_fence>(slots, 2, sampled()));
     }
@@ -55,9 +56,11 @@ TEST_CASE("exchange: after close() nothing more is given") {
 
 TEST_CASE("exchange: close wakes those that wait") {
     for (const std::uint32_t slots : {1U, 2U, 4U}) {
-        if (!explores_long()) require_passed(close_wakes_givers<with_fence>(slots, reach(0)));
+        if (!explores_long())
+            require_passed(close_wakes_givers<with_fence>(slots, reach(slots == 1 ? 1 : 0)));
         require_sampled(close_wakes_givers<with_fence>(slots, sampled()));
-        if (!explores_long()) require_passed(close_wakes_takers<with_fence>(slots, reach(0)));
+        if (!explores_long())
+            require_passed(close_wakes_takers<with_fence>(slots, reach(slots == 1 ? 1 : 0)));
         require_sampled(close_wakes_takers<with_fence>(slots, sampled()));
     }
     if (!explores_long()) require_passed(close_wakes_givers<without_fence>(1, reach(0)));
@@ -78,7 +81,7 @@ TEST_CASE("exchange: who reopens it while it is closed leaves nobody asleep") {
 
 TEST_CASE("exchange: as many schedules of its end as were promised") {
     MESSAGE(executions << " executions");
-    CHECK(executions >= 100'000);
+    CHECK(executions >= 1'000'000);
 }
 
 TEST_SUITE_END();

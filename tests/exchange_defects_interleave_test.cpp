@@ -91,7 +91,7 @@ TEST_CASE("exchange: close must tell all givers and all takers") {
     check_found(defect::close_untold_to_givers, givers, deadlock);
     check_found(defect::close_untold_to_takers, takers, deadlock);
     check_found(defect::one_told_for_all, givers, deadlock);
-    check_found(defect::closed_without_pin, &end_claim, deadlock);
+    check_found(defect::closed_overlooked, &end_claim, deadlock);
 }
 
 TEST_CASE("exchange: a batch must tell as many as it is enough for") {

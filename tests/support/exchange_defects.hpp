@@ -33,7 +33,7 @@ enum class defect {
     signal_not_passed_on,
     signal_overlooked_by_leave,
     closed_without_lock,
-    closed_without_pin,
+    closed_overlooked,
     last_free_slot_untold,
     // Steps: others are not told, or too few of them.
     gift_untold,
@@ -163,6 +163,9 @@ public:
             return base::load(without(defect::seen_without_acquire, o));
         } else {
             if (o != relaxed && detail::my_steps().ended) return *detail::my_steps().ended;
+            // Who has freed a slot looks at it after both counts.
+            const bool has_freed = o == relaxed && detail::my_steps().loads == 2;
+            if (has_freed && has(defect::closed_overlooked)) return false;
             return base::load(without(defect::closed_seen_without_acquire, o));
         }
     }
@@ -282,7 +285,6 @@ struct closes_without_lock {
     closes_without_lock() {
         detail::spoiled_steps& mine = detail::my_steps();
         mine.closes = mine.enters_closing = has(defect::closed_without_lock);
-        mine.keeps_count = has(defect::closed_without_pin);
     }
     ~closes_without_lock() { detail::my_steps().closes = false; }
     closes_without_lock(const closes_without_lock&) = delete;
