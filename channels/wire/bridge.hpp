@@ -50,8 +50,9 @@ public:
     }
     /// Destroys the values that nobody has received. No call may be under way.
     ~bridge() {
-        while (exchange_.try_take(
-                   [this](std::uint32_t slot) { std::destroy_at(memory_.at<T>(slot)); }) == 0) {
+        while (exchange_.try_take([this](detail::slot_in_hand slot) {
+            std::destroy_at(memory_.at<T>(slot));
+        }) == 0) {
         }
     }
 
@@ -122,12 +123,12 @@ private:
 
     template <class From>
     auto filler(From&& value) noexcept {
-        return [this, &value](std::uint32_t slot) {
+        return [this, &value](detail::slot_in_hand slot) {
             std::construct_at(memory_.to_fill<T>(slot), std::forward<From>(value));
         };
     }
     auto emptier(result<T>& got) noexcept {
-        return [this, &got](std::uint32_t slot) {
+        return [this, &got](detail::slot_in_hand slot) {
             // In place of a failure, which needs no destructor.
             T* const value = memory_.to_empty<T>(slot);
             std::construct_at(&got, std::move(*value));

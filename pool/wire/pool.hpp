@@ -167,28 +167,28 @@ private:
 
     template <class From>
     auto filler(From&& value) noexcept {
-        return [this, &value](std::uint32_t slot) {
+        return [this, &value](detail::slot_in_hand slot) {
             *memory_.to_fill<T>(slot) = std::forward<From>(value);
         };
     }
     auto swapper(T& value) noexcept {
-        return [this, &value](std::uint32_t slot) {
+        return [this, &value](detail::slot_in_hand slot) {
             std::ranges::swap(*memory_.to_fill<T>(slot), value);
         };
     }
     auto mover_to(result<T>& got) noexcept {
         // In place of a failure, which needs no destructor.
-        return [this, &got](std::uint32_t slot) {
+        return [this, &got](detail::slot_in_hand slot) {
             std::construct_at(&got, std::move(*memory_.to_empty<T>(slot)));
         };
     }
     auto row_mover(std::span<T> values) noexcept {
-        return [this, next = values.data()](std::uint32_t slot) mutable {
+        return [this, next = values.data()](detail::slot_in_hand slot) mutable {
             *memory_.to_fill<T>(slot) = std::move(*next++);
         };
     }
     auto row_filler(std::span<T> into) noexcept {
-        return [this, next = into.data()](std::uint32_t slot) mutable {
+        return [this, next = into.data()](detail::slot_in_hand slot) mutable {
             *next++ = std::move(*memory_.to_empty<T>(slot));
         };
     }

@@ -29,33 +29,33 @@ class raw_pool : public detail::pool_base {
     }
     auto reader(std::span<const std::byte> element) noexcept {
         check(element.size());
-        return [this, element](std::uint32_t slot) {
+        return [this, element](detail::slot_in_hand slot) {
             const bytes into = memory_.bytes_to<detail::access::write>(slot);
             std::memcpy(into.data(), element.data(), element.size());
         };
     }
     auto writer(bytes into) noexcept {
         check(into.size());
-        return [this, into](std::uint32_t slot) {
+        return [this, into](detail::slot_in_hand slot) {
             const bytes element = memory_.bytes_to<detail::access::read>(slot);
             std::memcpy(into.data(), element.data(), element.size());
         };
     }
     auto row_reader(std::span<const std::byte> elements) noexcept {
-        return [this, elements](std::uint32_t slot) mutable {
+        return [this, elements](detail::slot_in_hand slot) mutable {
             reader(elements.first(element_size_))(slot);
             elements = elements.subspan(element_size_);
         };
     }
     auto row_writer(bytes into) noexcept {
-        return [this, into](std::uint32_t slot) mutable {
+        return [this, into](detail::slot_in_hand slot) mutable {
             writer(into.first(element_size_))(slot);
             into = into.subspan(element_size_);
         };
     }
     auto swapper(bytes element) noexcept {
         check(element.size());
-        return [this, element](std::uint32_t slot) {
+        return [this, element](detail::slot_in_hand slot) {
             std::ranges::swap_ranges(memory_.bytes_to<detail::access::write>(slot), element);
         };
     }

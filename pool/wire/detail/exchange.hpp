@@ -63,7 +63,7 @@ public:
         const auto how = givers_.lock();
         const int error = claim_free(slot);
         if (!error) {
-            fill(slot);
+            fill(givers_.in_hand(slot));
             givers_.push(slot);
         }
         givers_.unlock(how);
@@ -78,7 +78,7 @@ public:
         const auto how = takers_.lock();
         const bool found = takers_.pop(slot);
         if (found) {
-            use(slot);
+            use(takers_.in_hand(slot));
             takers_.push(slot);
         }
         takers_.unlock(how);
@@ -95,10 +95,11 @@ public:
         const auto how = givers_.lock();
         int error = 0;
         while (done < n && !(error = claim_free(slot))) {
-            fill(slot);
-            givers_.push(slot);
+            fill(givers_.in_hand(slot));
+            givers_.prepare(slot);
             ++done;
         }
+        if (done) givers_.publish();
         givers_.unlock(how);
         messages_.notify_some(done);
         return done ? 0 : error;
@@ -110,10 +111,11 @@ public:
         done = 0;
         const auto how = takers_.lock();
         while (done < n && takers_.pop(slot)) {
-            use(slot);
-            takers_.push(slot);
+            use(takers_.in_hand(slot));
+            takers_.prepare(slot);
             ++done;
         }
+        if (done) takers_.publish();
         takers_.unlock(how);
         if (!done) return why_none();
         room_.notify_some(done - 1);

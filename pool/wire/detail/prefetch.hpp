@@ -17,11 +17,14 @@ namespace wire::detail {
 
 enum class access : bool { read, write };
 
-/// Fetches what lies eight lines behind the `size` bytes at `here`, four lines at most. Has no
-/// effect where there is no memory.
+/// Fetches what lies eight lines behind the `size` bytes at `here`, four lines at most; nothing
+/// unless that is among the `more` slots that the side may use now: the others are in use.
 template <access For>
-[[gnu::always_inline]] inline void prefetch_ahead(const void* here, std::size_t size) noexcept {
-    const auto begin = reinterpret_cast<std::uintptr_t>(here) + 8 * cache_line;
+[[gnu::always_inline]] inline void prefetch_ahead(const void* here, std::size_t size,
+                                                  std::size_t more) noexcept {
+    constexpr std::size_t ahead = 8 * cache_line;
+    if (more * size < ahead) return;
+    const auto begin = reinterpret_cast<std::uintptr_t>(here) + ahead;
     for (std::size_t n = 0; n < std::min(size, 4 * cache_line); n += cache_line) {
 #ifdef __x86_64__
         // The built-in would fetch a line to read it, without an option for newer processors; those

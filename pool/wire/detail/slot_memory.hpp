@@ -8,6 +8,7 @@
 
 #include <wire/config.hpp>
 #include "prefetch.hpp"
+#include "slot_rings.hpp"
 
 namespace wire::detail {
 
@@ -64,19 +65,19 @@ public:
 
     // The same for one that is filled or emptied now: the next ones are fetched ahead.
     template <class T>
-    [[nodiscard]] T* to_fill(std::uint32_t slot) const noexcept {
-        prefetch_ahead<access::write>(at<T>(slot), sizeof(T));
+    [[nodiscard]] T* to_fill(slot_in_hand slot) const noexcept {
+        prefetch_ahead<access::write>(at<T>(slot), sizeof(T), slot.more);
         return at<T>(slot);
     }
     template <class T>
-    [[nodiscard]] T* to_empty(std::uint32_t slot) const noexcept {
-        prefetch_ahead<access::read>(at<T>(slot), sizeof(T));
+    [[nodiscard]] T* to_empty(slot_in_hand slot) const noexcept {
+        prefetch_ahead<access::read>(at<T>(slot), sizeof(T), slot.more);
         return at<T>(slot);
     }
     template <access For>
-    [[nodiscard]] std::span<std::byte> bytes_to(std::uint32_t slot) const noexcept {
+    [[nodiscard]] std::span<std::byte> bytes_to(slot_in_hand slot) const noexcept {
         const std::span<std::byte> bytes = bytes_at(slot);
-        prefetch_ahead<For>(bytes.data(), bytes.size());
+        prefetch_ahead<For>(bytes.data(), bytes.size(), slot.more);
         return bytes;
     }
 

@@ -25,6 +25,13 @@
 
 namespace wire::detail {
 
+/// A slot that is to be filled or emptied with the lock, and how many more the side may use now.
+struct slot_in_hand {
+    std::uint32_t number;
+    std::uint32_t more;
+    operator std::uint32_t() const noexcept { return number; }
+};
+
 /// One side: its lock, and its ends of both rings. All but lock() and unlock() with the lock.
 template <class Sync>
 class basic_side : public basic_biased_lock<Sync> {
@@ -46,13 +53,25 @@ public:
         return true;
     }
 
+    [[nodiscard]] slot_in_hand in_hand(std::uint32_t slot) const noexcept {
+        return {slot, static_cast<std::uint32_t>(seen_ - popped_)};
+    }
+
     [[gnu::always_inline]] void push(std::uint32_t slot) noexcept {
+        prepare(slot);
+        publish();
+    }
+    /// A push in two steps: the other side sees all that is prepared once it is published.
+    [[gnu::always_inline]] void prepare(std::uint32_t slot) noexcept {
         std::uint32_t& number = to_[to_at_];
         if (number != slot) [[unlikely]]
             number = slot;
         if (++to_at_ == size_) to_at_ = 0;
-        // [P] release: the number, and what was done to the slot. Pairs with [S].
-        published_.store(++pushed_, std::memory_order_release);
+        ++pushed_;
+    }
+    [[gnu::always_inline]] void publish() noexcept {
+        // [P] release: the numbers, and what was done to the slots. Pairs with [S].
+        published_.store(pushed_, std::memory_order_release);
     }
 
     [[nodiscard]] std::uint64_t pushed() const noexcept { return pushed_; }
