@@ -296,7 +296,10 @@ TEST_CASE("bridge: a wire whose calls never wait lets others run now and then" *
         bool over = false;
         int turns = 0;
         auto other = spawn([&] {
-            for (; !over; yield()) ++turns;
+            while (!over) {
+                ++turns;
+                yield();
+            }
         });
         for (int i = 0; i < calls; ++i) CHECK(b.send(i));
         CHECK(turns >= calls / at_a_stretch);

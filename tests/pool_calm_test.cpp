@@ -33,8 +33,9 @@ constexpr int pairs = 10'000;
 // As often as makes the thread the owner of the locks' bias, and more.
 constexpr int warm_up = 1000;
 
-#define LEAVE_OUT_WHERE_TOOLS_MAKE_SYSTEM_CALLS() \
-    WIRE_LEAVE_OUT_IF(under_tsan || under_valgrind(), "the tool makes system calls of its own")
+#define LEAVE_OUT_WHERE_TOOLS_MAKE_SYSTEM_CALLS()                   \
+    WIRE_LEAVE_OUT_IF(under_asan || under_tsan || under_valgrind(), \
+                      "the tool makes system calls of its own")
 
 void begin_to_demand_it() {
     must(deny_system_calls(), "seccomp");

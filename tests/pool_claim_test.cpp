@@ -4,7 +4,6 @@
 #include <chrono>
 #include <deque>
 #include <list>
-#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -48,7 +47,7 @@ TEST_CASE("pool claim: a message is made and read in its slot") {
 }
 
 TEST_CASE("pool claim: with k slots claimed exactly capacity - k puts succeed") {
-    for (const std::size_t n : {1, 3, 64}) {
+    for (const std::size_t n : {1U, 3U, 64U}) {
         for (std::size_t k = 0; k <= n; ++k) {
             CAPTURE(n);
             CAPTURE(k);
@@ -63,7 +62,7 @@ TEST_CASE("pool claim: with k slots claimed exactly capacity - k puts succeed") 
 }
 
 TEST_CASE("pool claim: with k messages claimed the others can be taken, and as many put") {
-    for (const std::size_t n : {1, 3, 64}) {
+    for (const std::size_t n : {1U, 3U, 64U}) {
         for (std::size_t k = 0; k <= n; ++k) {
             CAPTURE(n);
             CAPTURE(k);
@@ -182,6 +181,7 @@ TEST_CASE("pool claim: a claim that has ended is refused") {
     auto put = *p.claim_put();
     put.put();
     CHECK(dies([&] { put.put(); }, sentence));
+    CHECK(dies([&] { put.drop(); }, sentence));
     auto take = *p.claim_take();
     take.take();
     CHECK(dies([&] { take.take(); }, sentence));
@@ -210,7 +210,7 @@ TEST_CASE("pool claim: a claim may end on another thread than it began") {
 TEST_CASE("pool claim: claims wait for a slot or a message, and what frees one wakes them") {
     as_each([](as kind) {
         pool<int> p(1);
-        auto held = std::optional(*p.claim_put());
+        auto held = *p.claim_put();
         auto putter = start(kind, [&] {
             auto claim = p.claim_put();
             CHECK(claim);
@@ -219,7 +219,7 @@ TEST_CASE("pool claim: claims wait for a slot or a message, and what frees one w
             claim->put();
         });
         until_putters_sleep(p, 1);
-        held.reset();  // dropped
+        held.drop();  // dropped
         putter.join();
         CHECK(p.take().value_or(-1) == 4);
 
@@ -240,10 +240,10 @@ TEST_CASE("pool claim: a message that is given back wakes a taker") {
     as_each([](as kind) {
         pool<int> p(2);
         CHECK(p.put(6));
-        auto held = std::optional(*p.claim_take());
+        auto held = *p.claim_take();
         auto taker = start(kind, [&] { CHECK(p.take().value_or(-1) == 6); });
         until_takers_sleep(p, 1);
-        held.reset();
+        held.drop();
         taker.join();
         CHECK(p.wait_until_empty(within(0s)));
     });
@@ -334,7 +334,7 @@ private:
 }  // namespace
 
 TEST_CASE("pool claim: claims that begin and end in any order keep every message and its turn") {
-    for (const std::size_t capacity : {1, 2, 3, 7, 64}) {
+    for (const std::size_t capacity : {1U, 2U, 3U, 7U, 64U}) {
         for (unsigned seed = 1; seed <= 10; ++seed) {
             CAPTURE(capacity);
             CAPTURE(seed);

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <optional>
 #include <vector>
 
 #include <wire/pool.hpp>
@@ -195,13 +194,13 @@ TEST_CASE("pool close: while a claim to put is held takers wait, and get the lat
 TEST_CASE("pool close: a claim to put that is dropped tells the takers that nothing comes") {
     as_each([](as kind) {
         pool<int> p(2);
-        auto claim = std::optional(*p.claim_put());
+        auto claim = *p.claim_put();
         p.close();
         std::vector<std::jthread> takers;
         for (const call c : take_calls)
             takers.push_back(start(kind, [&p, c] { CHECK(c(p, never) == EPIPE); }));
         until_takers_sleep(p, 4);
-        claim.reset();
+        claim.drop();
     });
 }
 
@@ -226,14 +225,14 @@ TEST_CASE("pool close: a claim to take that is dropped brings its message back t
     as_each([](as kind) {
         pool<int> p(2);
         CHECK(p.put(4));
-        auto claim = std::optional(*p.claim_take());
+        auto claim = *p.claim_take();
         p.close();
         std::atomic<int> got{0};
         std::vector<std::jthread> takers;
         for (int i = 0; i < 3; ++i)
             takers.push_back(start(kind, [&] { got += p.take().value_or(0); }));
         until_takers_sleep(p, 3);
-        claim.reset();
+        claim.drop();
         takers.clear();
         CHECK(got == 4);
     });
@@ -298,9 +297,9 @@ TEST_CASE("pool empty: whatever frees the last slot wakes all that wait") {
         },
         [](pool<int>& p) { p.claim_take()->take(); },
         [](pool<int>& p) {
-            auto claim = std::optional(*p.claim_put());
+            auto claim = *p.claim_put();
             CHECK(p.take());
-            claim.reset();
+            claim.drop();
         },
     };
     as_each([&](as kind) {

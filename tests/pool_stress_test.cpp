@@ -78,7 +78,7 @@ TEST_CASE("pool stress: claims that are dropped lose no message and no slot") {
 TEST_CASE("pool stress: every way to wait, right hints and wrong ones") {
     with_seeds(1, share, [](std::uint64_t seed) {
         for (const waiting how : {waiting::adaptive, waiting::park, waiting::spin}) {
-            for (const std::size_t users : {1, 2}) {
+            for (const std::size_t users : {1U, 2U}) {
                 const pool_options options{.wait = how, .producers = 1, .consumers = 1};
                 play({users, users, 3, crowd::kind::mixed, options}, seed, true);
             }
@@ -225,7 +225,7 @@ namespace {
 class cancelled_users {
 public:
     cancelled_users(pool<message>& p, account& a, std::size_t producers, std::uint64_t seed)
-        : pool_(p), account_(a), random_(static_cast<unsigned>(seed)) {
+        : account_(a), random_(static_cast<unsigned>(seed)) {
         for (std::size_t i = 0; i < producers; ++i) {
             producers_.emplace_back(p, a, i, seed + i);
             consumers_.emplace_back(p, a, seed + 50 + i, true);
@@ -263,7 +263,6 @@ private:
         }
     }
 
-    pool<message>& pool_;
     account& account_;
     std::minstd_rand random_;
     std::vector<producer> producers_;

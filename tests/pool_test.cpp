@@ -48,7 +48,7 @@ TEST_CASE("pool: a capacity of none is refused") {
 }
 
 TEST_CASE("pool: room for one is room for the next, wherever the rings are") {
-    for (const std::size_t n : {1, 2, 3, 7}) {
+    for (const std::size_t n : {1U, 2U, 3U, 7U}) {
         pool<int> p(n);
         for (int i = 0; i < 100; ++i) {
             const std::size_t inside = static_cast<std::size_t>(i) % n;
@@ -281,7 +281,7 @@ TEST_CASE("pool: for_each may be used after use, and refuses a pool in use") {
 }
 
 TEST_CASE("pool: hints change nothing but the time, also when they are wrong") {
-    for (const std::size_t hint : {0, 1, 2}) {
+    for (const std::size_t hint : {0U, 1U, 2U}) {
         CAPTURE(hint);
         pool<int> p(4, {.producers = hint, .consumers = hint});
         std::vector<std::jthread> threads;

@@ -7,7 +7,7 @@
 
 namespace wire::test {
 
-template <std::size_t Alignment = alignof(int)>
+template <std::size_t Alignment = alignof(void*)>
 class alignas(Alignment) counted {
 public:
     explicit counted(int id) noexcept : id_(id) { begin(); }

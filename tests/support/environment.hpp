@@ -15,6 +15,9 @@
 #if defined(__SANITIZE_THREAD__)
 #define WIRE_TEST_TSAN 1
 #endif
+#if WIRE_TEST_ASAN
+#include <sanitizer/lsan_interface.h>
+#endif
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 #endif
@@ -32,8 +35,11 @@ namespace wire::test {
 
 #if WIRE_TEST_ASAN
 inline constexpr bool under_asan = true;
+/// What this thread allocates while it lives may leak.
+using leaks_ignored = __lsan::ScopedDisabler;
 #else
 inline constexpr bool under_asan = false;
+struct leaks_ignored {};
 #endif
 #if WIRE_TEST_TSAN
 inline constexpr bool under_tsan = true;

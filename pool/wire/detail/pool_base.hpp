@@ -150,9 +150,11 @@ public:
     /// Gives the slot back if it was not put: also when its thread throws. What was done to the
     /// element stays.
     ~put_claim() {
-        if (this->held()) this->end().give_up_free(this->slot());
+        if (this->held()) drop();
     }
 
+    /// Gives the slot back now. Once.
+    void drop() noexcept { this->end().give_up_free(this->slot()); }
     /// The message is there for takers, also if the pool has been closed meanwhile. Once.
     void put() noexcept { this->end().give(this->slot()); }
 };
@@ -165,9 +167,11 @@ public:
     take_claim(take_claim&&) noexcept = default;
     /// Gives the message back if it was not taken, behind all others: also when its thread throws.
     ~take_claim() {
-        if (this->held()) this->end().give_up_full(this->slot());
+        if (this->held()) drop();
     }
 
+    /// Gives the message back now. Once.
+    void drop() noexcept { this->end().give_up_full(this->slot()); }
     /// The message has been taken; its slot is free. Once.
     void take() noexcept { this->end().release(this->slot()); }
 };
