@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <optional>
 #include <thread>
 #include <vector>
 
@@ -215,7 +214,7 @@ TEST_CASE("raw pool: claims wait for a slot or a message, and what frees one wak
     raw_pool p(1, sizeof(int), {.wait = waiting::park});
     trace log;
     on_wire([&] {
-        auto held = std::optional(p.claim_put().value());
+        auto held = p.claim_put().value();
         auto putter = spawn([&] {
             auto claim = p.claim_put().value();
             (*claim)[0] = std::byte{4};
@@ -224,7 +223,7 @@ TEST_CASE("raw pool: claims wait for a slot or a message, and what frees one wak
         });
         CHECK(sleep(within(1ms)));
         log("drop");
-        held.reset();
+        held.drop();
         CHECK(putter.join());
         p.claim_take().value().take();
 
