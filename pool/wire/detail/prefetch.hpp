@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 
 #include <wire/config.hpp>
 
@@ -24,7 +23,7 @@ template <access For>
                                                   std::size_t more) noexcept {
     constexpr std::size_t ahead = 8 * cache_line;
     if (more * size < ahead) return;
-    const auto begin = reinterpret_cast<std::uintptr_t>(here) + ahead;
+    const char* const begin = static_cast<const char*>(here) + ahead;
     for (std::size_t n = 0; n < std::min(size, 4 * cache_line); n += cache_line) {
 #ifdef __x86_64__
         // The built-in would fetch a line to read it, without an option for newer processors; those
@@ -33,7 +32,7 @@ template <access For>
             asm volatile("prefetchw (%0)" : : "r"(begin + n));
         else
 #endif
-            __builtin_prefetch(reinterpret_cast<const void*>(begin + n), For == access::write);
+            __builtin_prefetch(begin + n, For == access::write);
     }
 }
 
