@@ -6,7 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <mutex>
 
 #include <wire/assert.hpp>
@@ -100,8 +99,7 @@ void thread_sync::heavy_fence() noexcept {
 // ---- waiting
 
 std::int64_t thread_sync::real_ns() noexcept {
-    const auto since = std::chrono::steady_clock::now().time_since_epoch();
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
+    return steady_ns();
 }
 
 void thread_sync::relax(unsigned round) noexcept {

@@ -80,10 +80,6 @@ private:
 
 namespace {
 
-bool is_over(deadline until) noexcept {
-    return !until.is_never() && until.ns() <= now_ns();
-}
-
 // `on` is the callee's scheduler, but for a reply the caller's; nullptr if that has ended.
 template <step S>
 void open(inbox_node& node, scheduler* on) {
@@ -205,7 +201,7 @@ int call::wait_for_reply(deadline until) noexcept {
 int call::block_thread(const shared_state& to, deadline until) noexcept {
     WIRE_ASSERT(!current_scheduler() && to.owner.load(std::memory_order_relaxed) != this_thread(),
                 "remote::call() on a runtime's thread outside its wires: they could not run");
-    return state_.await(until, &is_over) ? 0 : ETIMEDOUT;
+    return state_.await(until, &is_past) ? 0 : ETIMEDOUT;
 }
 
 // Returns with the outcome, or without our reference: then the call is over for us.

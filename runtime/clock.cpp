@@ -6,23 +6,20 @@
 #include "scheduler.hpp"
 
 namespace wire {
-namespace {
+
+poller::~poller() = default;
+
+std::int64_t poller::now() const noexcept {
+    return detail::steady_ns();
+}
+
+namespace detail {
 
 std::int64_t steady_ns() noexcept {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(
                std::chrono::steady_clock::now().time_since_epoch())
         .count();
 }
-
-}  // namespace
-
-poller::~poller() = default;
-
-std::int64_t poller::now() const noexcept {
-    return steady_ns();
-}
-
-namespace detail {
 
 std::int64_t now_ns() noexcept {
     const scheduler* const s = current_scheduler();

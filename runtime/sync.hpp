@@ -22,4 +22,7 @@ struct real_sync {
     static void pause() noexcept;
 };
 
+/// The steady clock, whatever clock the running runtime has.
+std::int64_t steady_ns() noexcept;
+
 }  // namespace wire::detail

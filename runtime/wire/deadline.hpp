@@ -54,6 +54,9 @@ namespace detail {
 WIRE_API std::int64_t now_ns() noexcept;
 /// now_ns() + delay, saturating. A negative delay is now.
 WIRE_API deadline after_ns(std::int64_t delay) noexcept;
+inline bool is_past(deadline until) noexcept {
+    return !until.is_never() && until.ns() <= now_ns();
+}
 
 }  // namespace detail
 

@@ -103,9 +103,7 @@ struct WIRE_API thread_sync {
     /// The other side: a system call of 0.4 to 9 microseconds.
     static void heavy_fence() noexcept;
 
-    static bool is_past(deadline until) noexcept {
-        return !until.is_never() && now_ns() >= until.ns();
-    }
+    static bool is_past(deadline until) noexcept { return detail::is_past(until); }
     /// Of a clock that passes also while a runtime's stands still.
     static std::int64_t real_ns() noexcept;
 
