@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 #include <wire/pool.hpp>
@@ -297,4 +298,28 @@ TEST_CASE("pool: waiting allocates nothing, in threads and in wires") {
         });
         there.close();
     });
+}
+
+namespace {
+
+// Trivially copyable; but what is const makes another of it, and is not assigned from.
+struct made_not_assigned {
+    made_not_assigned() = default;
+    explicit made_not_assigned(int n) : value(n) {}
+    made_not_assigned(const made_not_assigned&) = default;
+    made_not_assigned& operator=(const made_not_assigned&) = delete;
+    made_not_assigned& operator=(made_not_assigned&&) = default;
+    int value = 0;
+};
+static_assert(std::is_trivially_copyable_v<made_not_assigned>);
+
+}  // namespace
+
+TEST_CASE("pool: a copy is put of what may be copied, but not assigned") {
+    pool<made_not_assigned> p(2);
+    const made_not_assigned one(1), two(2);
+    CHECK(p.put(one));
+    CHECK(p.try_put(two));
+    CHECK(p.take().value().value == 1);
+    CHECK(p.take().value().value == 2);
 }

@@ -39,16 +39,16 @@ namespace wire {
 /// the try_ forms fail with EAGAIN instead of waiting, or with EPIPE. What fails has moved nothing.
 /// All calls but for_each() and the destructor are for any thread.
 template <class T>
-class pool : public detail::pool_base {
+class pool : public detail::lending_pool<pool<T>, T&> {
+    using base = detail::lending_pool<pool, T&>;
+    using base::exchange_;
+    using base::some;
     static_assert(std::is_object_v<T> && !std::is_const_v<T>, "a pool holds objects");
     static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T>,
                   "T's moves must be noexcept: they run while others are kept out, and what one "
                   "left half done nobody could clear away. Use a pool of std::unique_ptr<T>");
 
 public:
-    using claim_to_put = put_claim<T&>;
-    using claim_to_take = take_claim<T&>;
-
     /// `capacity` slots, at least one (asserted), allocated here (std::bad_alloc), each with T().
     explicit pool(std::size_t capacity, const pool_options& options = {})
         : pool(detail::slot_memory(shape, capacity), options) {}
@@ -68,7 +68,7 @@ public:
     /// Puts a copy, which is made first and may throw.
     result<void> put(const T& value,
                      deadline until = never) requires std::is_copy_constructible_v<T> {
-        if constexpr (std::is_trivially_copyable_v<T>)
+        if constexpr (copied_straight)
             return to_result(exchange_.give(filler(value), until));
         else
             return put(T(value), until);
@@ -77,7 +77,7 @@ public:
         return to_result(exchange_.try_give(filler(std::move(value))));
     }
     result<void> try_put(const T& value) requires std::is_copy_constructible_v<T> {
-        if constexpr (std::is_trivially_copyable_v<T>)
+        if constexpr (copied_straight)
             return to_result(exchange_.try_give(filler(value)));
         else
             return try_put(T(value));
@@ -133,38 +133,20 @@ public:
         });
     }
 
-    /// A free slot, to be filled in place and then put.
-    result<claim_to_put> claim_put(deadline until = never) noexcept {
-        return claimed<claim_to_put>([&](auto& slot) { return exchange_.claim_free(slot, until); });
-    }
-    result<claim_to_put> try_claim_put() noexcept {
-        return claimed<claim_to_put>([&](auto& slot) { return exchange_.try_claim_free(slot); });
-    }
-    /// A full slot, to be read in place and then taken.
-    result<claim_to_take> claim_take(deadline until = never) noexcept {
-        return claimed<claim_to_take>(
-            [&](auto& slot) { return exchange_.claim_full(slot, until); });
-    }
-    result<claim_to_take> try_claim_take() noexcept {
-        return claimed<claim_to_take>([&](auto& slot) { return exchange_.try_claim_full(slot); });
-    }
-
-    /// Calls `f(element, index)` for every slot: to give each its buffer, before the pool is used
-    /// or after. Asserts that nothing is inside or claimed; nobody else may use it meanwhile.
-    template <class F>
-    void for_each(F f) {
-        assert_unused();
-        for (std::uint32_t i = 0; i < memory_.slots(); ++i) f(*memory_.at<T>(i), std::size_t{i});
-    }
-
 private:
+    friend base;
+    friend struct detail::exchange_access;
     static constexpr detail::slot_shape shape = detail::slot_shape::of<T>();
+    // A copy that cannot throw needs no place of its own before it is in the slot.
+    static constexpr bool copied_straight =
+        std::is_trivially_copyable_v<T> && std::is_copy_assignable_v<T>;
 
     pool(detail::slot_memory&& memory, const pool_options& options)
-        : pool_base(memory.slots(), memory.numbers(), options), memory_(std::move(memory)) {
+        : base(memory.slots(), memory.numbers(), options), memory_(std::move(memory)) {
         std::uninitialized_value_construct_n(memory_.at<T>(0), memory_.slots());
     }
 
+    T& element_at(std::uint32_t slot) noexcept { return *memory_.at<T>(slot); }
     template <class From>
     auto filler(From&& value) noexcept {
         return [this, &value](detail::slot_in_hand slot) {
@@ -191,12 +173,6 @@ private:
         return [this, next = into.data()](detail::slot_in_hand slot) mutable {
             *next++ = std::move(*memory_.to_empty<T>(slot));
         };
-    }
-    template <class Claim, class F>
-    result<Claim> claimed(F call) noexcept {
-        std::uint32_t slot = 0;
-        if (const int error = call(slot)) return failure{error};
-        return Claim(exchange_, slot, *memory_.at<T>(slot));
     }
 
     detail::slot_memory memory_;

@@ -16,8 +16,9 @@ namespace wire {
 /// as zeros. Its address is a multiple of the largest power of two, at most 64, that divides the
 /// element size: what is placed there is aligned as in an array. Each span that is given to it must
 /// be of the element's size, or for several of a multiple (asserted).
-class raw_pool : public detail::pool_base {
+class raw_pool : public detail::lending_pool<raw_pool, std::span<std::byte>> {
     using bytes = std::span<std::byte>;
+    friend lending_pool;
 
     void check(std::size_t size) const noexcept {
         WIRE_ASSERT(size == element_size_, "a span that is not of the element's size");
@@ -61,9 +62,6 @@ class raw_pool : public detail::pool_base {
     }
 
 public:
-    using claim_to_put = put_claim<bytes>;
-    using claim_to_take = take_claim<bytes>;
-
     /// `count` slots for elements of `element_size` bytes, each at least one (asserted), allocated
     /// here (std::bad_alloc).
     raw_pool(std::size_t count, std::size_t element_size, const pool_options& options = {})
@@ -130,44 +128,18 @@ public:
         return to_result(exchange_.try_take(swapper(element)));
     }
 
-    result<claim_to_put> claim_put(deadline until = never) noexcept {
-        return claimed<claim_to_put>([&](auto& slot) { return exchange_.claim_free(slot, until); });
-    }
-    result<claim_to_put> try_claim_put() noexcept {
-        return claimed<claim_to_put>([&](auto& slot) { return exchange_.try_claim_free(slot); });
-    }
-    result<claim_to_take> claim_take(deadline until = never) noexcept {
-        return claimed<claim_to_take>(
-            [&](auto& slot) { return exchange_.claim_full(slot, until); });
-    }
-    result<claim_to_take> try_claim_take() noexcept {
-        return claimed<claim_to_take>([&](auto& slot) { return exchange_.try_claim_full(slot); });
-    }
-
-    /// Calls `f(element, index)` for every slot, as pool<T>::for_each().
-    template <class F>
-    void for_each(F f) {
-        assert_unused();
-        for (std::uint32_t i = 0; i < memory_.slots(); ++i) f(memory_.bytes_at(i), std::size_t{i});
-    }
-
 private:
     raw_pool(detail::slot_memory&& memory, std::size_t element_size, const pool_options& options)
-        : pool_base(memory.slots(), memory.numbers(), options),
+        : lending_pool(memory.slots(), memory.numbers(), options),
           memory_(std::move(memory)),
           element_size_(element_size) {
         for_each([](bytes element, std::size_t) { std::ranges::fill(element, std::byte{}); });
     }
 
+    bytes element_at(std::uint32_t slot) noexcept { return memory_.bytes_at(slot); }
     static detail::slot_shape shape_of(std::size_t element_size) noexcept {
         WIRE_ASSERT(element_size > 0, "an element has at least one byte");
         return detail::slot_shape::of_bytes(element_size);
-    }
-    template <class Claim, class F>
-    result<Claim> claimed(F call) noexcept {
-        std::uint32_t slot = 0;
-        if (const int error = call(slot)) return failure{error};
-        return Claim(exchange_, slot, memory_.bytes_at(slot));
     }
 
     detail::slot_memory memory_;

@@ -88,10 +88,6 @@ protected:
         return std::size_t{done};
     }
 
-    void assert_unused() noexcept {
-        WIRE_ASSERT(exchange_.all_free(), "for_each() of a pool with messages or claims inside");
-    }
-
     exchange exchange_;
 };
 
@@ -176,4 +172,54 @@ public:
     void take() noexcept { this->end().release(this->slot()); }
 };
 
+namespace detail {
+
+/// The calls of Pool, which has `Element element_at(slot)`, that lend out its elements.
+template <class Pool, class Element>
+class lending_pool : public pool_base {
+public:
+    using claim_to_put = put_claim<Element>;
+    using claim_to_take = take_claim<Element>;
+
+    /// A free slot, to be filled in place and then put.
+    result<claim_to_put> claim_put(deadline until = never) noexcept {
+        return claimed<claim_to_put>([&](auto& slot) { return exchange_.claim_free(slot, until); });
+    }
+    result<claim_to_put> try_claim_put() noexcept {
+        return claimed<claim_to_put>([&](auto& slot) { return exchange_.try_claim_free(slot); });
+    }
+    /// A full slot, to be read in place and then taken.
+    result<claim_to_take> claim_take(deadline until = never) noexcept {
+        return claimed<claim_to_take>(
+            [&](auto& slot) { return exchange_.claim_full(slot, until); });
+    }
+    result<claim_to_take> try_claim_take() noexcept {
+        return claimed<claim_to_take>([&](auto& slot) { return exchange_.try_claim_full(slot); });
+    }
+
+    /// Calls `f(element, index)` for every slot: to give each its buffer, before the pool is used
+    /// or after. Asserts that nothing is inside or claimed; nobody else may use it meanwhile.
+    template <class F>
+    void for_each(F f) {
+        WIRE_ASSERT(exchange_.all_free(), "for_each() of a pool with messages or claims inside");
+        for (std::uint32_t i = 0; i < exchange_.size(); ++i) f(element_at(i), std::size_t{i});
+    }
+
+protected:
+    using pool_base::pool_base;
+    ~lending_pool() = default;
+
+private:
+    Element element_at(std::uint32_t slot) noexcept {
+        return static_cast<Pool&>(*this).element_at(slot);
+    }
+    template <class Claim, class F>
+    result<Claim> claimed(F call) noexcept {
+        std::uint32_t slot = 0;
+        if (const int error = call(slot)) return failure{error};
+        return Claim(exchange_, slot, element_at(slot));
+    }
+};
+
+}  // namespace detail
 }  // namespace wire
