@@ -1,30 +1,12 @@
 // Claims of an exchange's slots under every schedule, and those that wait until it is empty.
-//
-// WIRE_EXPLORE=long in the environment allows two preemptions everywhere. What has more than a
-// million schedules then is run a million times, and 400,000 of these are samples of all. Without a
-// heavy fence there are only the small scenarios then.
+// How far: see support/explored.hpp.
 #include <doctest/doctest.h>
 
 #include "support/environment.hpp"
 #include "support/exchange_claims.hpp"
+#include "support/explored.hpp"
 
 using namespace interleave;
-
-namespace {
-
-std::uint64_t executions = 0;
-
-void require_passed(const result& r) {
-    executions += r.executions;
-    CHECK_MESSAGE(went_far(r), r.report());
-}
-
-void require_sampled(const result& r) {
-    executions += r.executions;
-    CHECK_MESSAGE(ran_samples(r), r.report());
-}
-
-}  // namespace
 
 TEST_CASE("exchange: under ThreadSanitizer, its claims" * doctest::skip(!wire::test::under_tsan)) {
     MESSAGE("left out: see interleave.hpp");

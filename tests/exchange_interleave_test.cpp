@@ -1,31 +1,13 @@
 // Givers and takers of an exchange under every schedule: full and empty, sleeping and waking, with
 // deadlines. Claims, batches and the end are in the files beside this one.
-//
-// WIRE_EXPLORE=long in the environment allows two preemptions everywhere. What has more than a
-// million schedules then is run a million times, and 400,000 of these are samples of all. Without a
-// heavy fence there are only the small scenarios then.
+// How far: see support/explored.hpp.
 #include <doctest/doctest.h>
 
 #include "support/environment.hpp"
 #include "support/exchange_traffic.hpp"
+#include "support/explored.hpp"
 
 using namespace interleave;
-
-namespace {
-
-std::uint64_t executions = 0;
-
-void require_passed(const result& r) {
-    executions += r.executions;
-    CHECK_MESSAGE(went_far(r), r.report());
-}
-
-void require_sampled(const result& r) {
-    executions += r.executions;
-    CHECK_MESSAGE(ran_samples(r), r.report());
-}
-
-}  // namespace
 
 TEST_CASE("exchange: under ThreadSanitizer" * doctest::skip(!wire::test::under_tsan)) {
     MESSAGE("left out: see interleave.hpp");
