@@ -257,45 +257,38 @@ TEST_CASE("bridge: between threads nothing allocates, be it that they sleep or n
 
 // ---- Wires and threads
 
+void echo(bridge<box>& there, bridge<box>& back) {
+    while (auto got = there.recv()) CHECK(back.send(std::move(*got)));
+    back.close();
+}
+
+// From one wire of a runtime to another, by way of somebody who echoes.
+void send_there_and_back(bridge<box>& there, bridge<box>& back) {
+    runtime rt({.stack = {.size = 256 * 1024}});
+    rt.go([&] {
+        send_numbers(there, 300);
+        there.close();
+    });
+    rt.go([&] {
+        receive_numbers(back, 300);
+        CHECK(back.recv().code() == EPIPE);
+    });
+    CHECK(rt.run());
+}
+
 TEST_CASE("bridge: from a thread to a wire, and back") {
     each_way([](waiting way) {
         bridge<box> there(2, way), back(1, way);
-        plain_thread echo([&] {
-            while (auto got = there.recv()) CHECK(back.send(std::move(*got)));
-            back.close();
-        });
-        runtime rt({.stack = {.size = 256 * 1024}});
-        rt.go([&] {
-            send_numbers(there, 300);
-            there.close();
-        });
-        rt.go([&] {
-            receive_numbers(back, 300);
-            CHECK(back.recv().code() == EPIPE);
-        });
-        CHECK(rt.run());
+        plain_thread other([&] { echo(there, back); });
+        send_there_and_back(there, back);
     });
 }
 
 TEST_CASE("bridge: between the wires of two runtimes") {
     each_way([](waiting way) {
         bridge<box> there(3, way), back(3, way);
-        std::jthread other([&] {
-            run_wire([&] {
-                while (auto got = there.recv()) CHECK(back.send(std::move(*got)));
-                back.close();
-            });
-        });
-        runtime rt({.stack = {.size = 256 * 1024}});
-        rt.go([&] {
-            send_numbers(there, 300);
-            there.close();
-        });
-        rt.go([&] {
-            receive_numbers(back, 300);
-            CHECK(back.recv().code() == EPIPE);
-        });
-        CHECK(rt.run());
+        std::jthread other([&] { run_wire([&] { echo(there, back); }); });
+        send_there_and_back(there, back);
     });
 }
 
