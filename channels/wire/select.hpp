@@ -9,6 +9,7 @@
 
 #include <wire/branch.hpp>
 #include <wire/exchange_branch.hpp>
+#include <wire/shm/record_branch.hpp>
 
 namespace wire {
 
@@ -40,6 +41,12 @@ auto on_take(pool<T>& from, F f) {
 template <class T, class F>
 auto on_put(pool<T>& to, T& value, F f) {
     return detail::branch_to<detail::give_branch<pool<T>, T>, F>(std::move(f), to, value);
+}
+/// A record of the ring, which stays until release(), or what peek() fails with:
+/// `f(result<record>)`.
+template <class F>
+auto on_record(shm::ring& from, F f) {
+    return detail::branch_to<shm::record_branch, F>(std::move(f), from);
 }
 /// `fd` can be read without blocking, as io::wait_readable(): a hint, which another wire may be
 /// faster to use; or it cannot be waited for, as EBADF. `f()`, or `f(result<void>)` to tell these

@@ -1,0 +1,27 @@
+// Making a ring, and becoming the consumer of one.
+#pragma once
+
+#include <string>
+
+#include <wire/shm/detail/attach.hpp>
+#include <wire/shm/ring.hpp>
+
+namespace wire::shm::detail {
+
+/// What a ring is called, and whether that is to be removed at the end.
+struct ring_name {
+    enum class kind : unsigned char { none, shared, file };
+    kind what = kind::none;
+    std::string text;
+    bool is_removed = false;
+
+    void remove() const noexcept;
+};
+
+/// Throw std::system_error.
+attached_ring make_named(const ring_name& name, const ring_options& options);
+attached_ring make_anonymous(const ring_options& options);
+attached_ring make_in(std::span<std::byte> memory, const ring_options& options);
+[[noreturn]] void refuse(const refusal& no, const std::string& what);
+
+}  // namespace wire::shm::detail
