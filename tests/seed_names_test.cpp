@@ -19,6 +19,8 @@
 #include <wire/diagnostics.hpp>
 #include <wire/fault_report.hpp>
 #include <wire/pool.hpp>
+#include <wire/shm/ring.hpp>
+#include <wire/shm/sender.hpp>
 #include <wire/stack.hpp>
 #include <wire/wire.hpp>
 #include <wire/wire_pool.hpp>
@@ -50,6 +52,7 @@ using buffer = std::span<std::byte>;
 using data = std::span<const std::byte>;
 using parts = std::span<const iovec>;
 using raw = const sockaddr*;
+using sizes = wire::shm::ring_options;
 using branches = std::span<wire::branch* const>;
 using numbers = std::span<int>;
 using with_number = void (*)(int&, std::size_t);
@@ -202,6 +205,25 @@ const std::map<std::string, names> ours = {
     {"M10", {TYPE(wire::pool<int>)}},
     {"M12", {TYPE(wire::pool<int>)}},
     {"R13", {TYPE(wire::io::signals)}},
+    {"S1",
+     {CALL(wire::shm::ring::create, "/name", sizes()),
+      CALL(wire::shm::ring::create_file, "path", sizes()),
+      CALL(wire::shm::ring::create_in, buffer(), sizes()), CALL(wire::shm::ring::open, "/name"),
+      CALL(wire::shm::ring::open_file, "path"), CALL(wire::shm::ring::open_in, buffer()),
+      TYPE(wire::shm::ring_options)}},
+    {"S2",
+     {TYPE(wire::shm::producer), MEMBER(wire::shm::producer, attach, "/name"),
+      MEMBER(wire::shm::producer, attach_file, "path"),
+      MEMBER(wire::shm::producer, attach_memory, buffer()), TYPE(wire::shm::sender)}},
+    {"S3",
+     {MEMBER(wire::shm::producer, try_send, data()),
+      MEMBER(wire::shm::producer, send, data(), wire::never),
+      MEMBER(wire::shm::producer, claim, std::size_t{1}, std::declval<buffer&>(), wire::never),
+      MEMBER(wire::shm::producer, commit, std::size_t{1}), MEMBER(wire::shm::producer, abort)}},
+    {"S4",
+     {MEMBER(wire::shm::ring, try_recv, buffer()), MEMBER(wire::shm::ring, recv, buffer()),
+      MEMBER(wire::shm::ring, peek, wire::never), MEMBER(wire::shm::ring, release)}},
+    {"S7", {TYPE(wire::shm::producer)}},
 };
 
 const names beyond = {

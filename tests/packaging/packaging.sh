@@ -53,7 +53,7 @@ foreign=$(grep -Ev "$ours" symbols || true)
 echo "ok: exported symbols"
 
 # Only what belongs to users is installed.
-expected='/include/wire/([a-z_]+/)?[a-z_]+\.hpp$|/libwire\.(a|so[.0-9]*)$'
+expected='/include/wire/([a-z_]+/){0,2}[a-z_]+\.hpp$|/libwire\.(a|so[.0-9]*)$|/bin/wire-ring$'
 expected+='|/pkgconfig/wire\.pc$|/cmake/wire/wireConfig(Version)?\.cmake$'
 strays=$(cd root && find . -type f | grep -Ev "$expected" || true)
 [ -z "$strays" ] || fail "installed too: $strays"
