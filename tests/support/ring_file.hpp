@@ -7,10 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <system_error>
 
@@ -46,8 +46,10 @@ public:
     [[nodiscard]] std::string path() const { return folder_ / "ring"; }
     [[nodiscard]] std::string beside(const char* name) const { return folder_ / name; }
     [[nodiscard]] std::string content() const {
-        std::ifstream file(path(), std::ios::binary);
-        return {std::istreambuf_iterator<char>(file), {}};
+        std::ifstream file(path(), std::ios::binary | std::ios::ate);
+        std::string all(static_cast<std::size_t>(std::max<std::streamoff>(file.tellg(), 0)), '\0');
+        file.seekg(0).read(all.data(), static_cast<std::streamsize>(all.size()));
+        return all;
     }
     template <class T>
     void put(off_t at, T value) const {
