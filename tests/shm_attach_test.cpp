@@ -23,6 +23,7 @@
 
 #include <wire/shm/producer.hpp>
 #include <wire/shm/ring.hpp>
+#include "support/environment.hpp"
 #include "support/ring_file.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -331,6 +332,7 @@ TEST_CASE("shm identity: a number that is used again is somebody else") {
 }
 
 TEST_CASE("shm attach: a forked child neither uses nor frees the lane of its parent") {
+    WIRE_LEAVE_OUT_IF(under_valgrind(), "Valgrind has memory of its own where the ring was");
     const ring_file file(small);
     ring r = ring::open_file(file.path());
     producer p;
@@ -413,6 +415,7 @@ int fill_up(const std::string& folder) {
 }
 
 TEST_CASE("shm attach: a full file system is ENOSPC, and nobody gets a SIGBUS") {
+    WIRE_LEAVE_OUT_IF(under_valgrind(), "Valgrind needs room in that file system, too");
     const temporary_directory folder;
     const std::string where = folder / "";
     const int code = in_child([&] {
