@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include <wire/config.hpp>
 #include "identity.hpp"
@@ -155,29 +156,17 @@ public:
     }
 
     /// The oldest record that is not released. Returns 0, EAGAIN (none) or EBADMSG: what was there
-    /// is damaged, and passed over.
+    /// is damaged, and passed over. A record that was found stays as it was found, whatever becomes
+    /// of its word.
     int peek(std::span<const std::byte>& bytes) noexcept {
-        for (;;) {
-            if (tail_ == seen_) [[unlikely]]
-                if (const int error = look()) return error;
-            const std::uint64_t word = records_.word(tail_);
-            const bool is_filler = (word & record_word::filler) != 0;
-            const std::uint64_t n = word & ~record_word::filler;
-            if (!is_filler) {
-                if (!fits(n)) [[unlikely]]
-                    return pass_over();
-                found_at_ = tail_;
-                length_ = n;
-                bytes = {records_.place(tail_) + record_word::size, n};
-                return 0;
-            }
-            if (n != records_.to_end(tail_) || n > seen_ - tail_) return pass_over();
-            tail_ += n;
-        }
+        if (length_ == 0)
+            if (const int error = find()) return error;
+        bytes = {records_.place(tail_) + record_word::size, length_};
+        return 0;
     }
     /// The record that peek() has found is done with.
     void release() noexcept {
-        tail_ += record_word::space_for(length_);
+        tail_ += record_word::space_for(std::exchange(length_, 0));
         publish();
     }
     /// Who has written what peek() has found, be it damaged; 0: one who has left since.
@@ -199,6 +188,23 @@ private:
     // Whatever a hostile producer writes, a word does not reach beyond the lane's end.
     static std::uint64_t rounded(std::uint64_t position) noexcept { return position / 8 * 8; }
 
+    int find() noexcept {
+        if (tail_ == seen_) [[unlikely]]
+            if (const int error = look()) return error;
+        std::uint64_t word = records_.word(tail_);
+        if ((word & record_word::filler) != 0) [[unlikely]] {
+            // The record for which there was no room follows: fillers alone would have no end.
+            const std::uint64_t n = word & ~record_word::filler;
+            if (n != records_.to_end(tail_) || n >= seen_ - tail_) return pass_over();
+            tail_ += n;
+            word = records_.word(tail_);
+        }
+        if (!fits(word)) [[unlikely]]
+            return pass_over();
+        found_at_ = tail_;
+        length_ = word;
+        return 0;
+    }
     int look() noexcept {
         // [T] acquire: the records. Pairs with [H].
         const std::uint64_t head = rounded(shared_->head.load(std::memory_order_acquire));
@@ -231,7 +237,7 @@ private:
     std::uint64_t tail_;
     std::uint64_t seen_;  // the head as it was last seen
     std::uint64_t found_at_ = 0;
-    std::uint64_t length_ = 0;
+    std::uint64_t length_ = 0;  // of the record that was found; 0: none
 };
 
 }  // namespace wire::shm::detail
