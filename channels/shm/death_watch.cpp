@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
+#include <exception>
+#include <new>
 
 #include <wire/shm/detail/identity.hpp>
+#include "sys.hpp"
 #include "without_signals.hpp"
 
 namespace wire::shm::detail {
@@ -17,7 +19,8 @@ namespace {
 bool add(int epoll, int fd) noexcept {
     // One-shot: a dead process stays readable until it is forgotten.
     epoll_event e{.events = EPOLLIN | EPOLLONESHOT, .data = {.fd = fd}};
-    return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) == 0;
+    return wire::detail::sys::call("epoll_ctl",
+                                   [&] { return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e); }) == 0;
 }
 
 }  // namespace
@@ -42,15 +45,22 @@ bool death_watch::watch(std::uint64_t who) noexcept {
         died_.store(true, std::memory_order_relaxed);
         return true;
     }
-    try {
-        watched_.emplace(who, fd);
-    } catch (const std::bad_alloc&) {
+    if (!add(epoll_, fd) || !remember(who, fd)) {
         ::close(fd);
         return false;
     }
     // The number may be another's already.
     if (identity::has_ended(who)) died_.store(true, std::memory_order_relaxed);
-    return add(epoll_, fd);
+    return true;
+}
+
+bool death_watch::remember(std::uint64_t who, int fd) noexcept {
+    try {
+        watched_.emplace(who, fd);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    return true;
 }
 
 void death_watch::forget_the_dead() noexcept {
@@ -69,7 +79,7 @@ bool death_watch::start() noexcept {
     const without_signals meanwhile;
     try {
         listener_ = std::thread([this] { listen(); });
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory
         return false;
     }
     return true;

@@ -34,6 +34,7 @@ public:
 
 private:
     bool start() noexcept;
+    bool remember(std::uint64_t who, int fd) noexcept;
     void listen() noexcept;
 
     const std::function<void()> ring_bell_;

@@ -125,7 +125,7 @@ private:
     // As of the sweep; who died before it was attached is not told of.
     int next(std::span<const std::byte>& bytes, sweep::entry*& at) noexcept {
         // Who never sleeps hears of the new and the dead here.
-        if (sweep_.is_behind() || watch_.has_news()) [[unlikely]]
+        if (attachments() != looked_at_ || watch_.has_news()) [[unlikely]]
             look_for_the_dead();
         int error;
         while ((error = sweep_.next(bytes, at)) == EOWNERDEAD &&
@@ -155,7 +155,12 @@ private:
         return std::min(until, deadline::at_ns(system_sync::now_ns() + at_most));
     }
 
+    // relaxed: a hint; rescan() orders it.
+    [[nodiscard]] std::uint64_t attachments() const noexcept {
+        return header().attached.load(std::memory_order_relaxed);
+    }
     void look_for_the_dead() noexcept {
+        looked_at_ = attachments();
         sweep_.rescan();
         const bool any_died = watch_.any_died() || !all_watched_;
         if (any_died) watch_.forget_the_dead();
@@ -189,7 +194,8 @@ private:
     sweep sweep_{ring_.map};
     death_watch watch_{[this] { header().records.ring(); }};
     sleeper sleeper_;
-    bool heavy_ = false;  // it can make bringers pass a barrier
+    std::uint64_t looked_at_ = 0;  // so many attachments: the owners of those are watched
+    bool heavy_ = false;           // it can make bringers pass a barrier
     bool all_watched_ = true;
     bool peeked_ = false;
     departure last_{};

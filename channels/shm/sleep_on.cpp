@@ -1,7 +1,7 @@
 #include "sleep_on.hpp"
 
 #include <cerrno>
-#include <system_error>
+#include <exception>
 #include <utility>
 
 #include <wire/detail/running.hpp>
@@ -75,7 +75,7 @@ bool sleeper::start() noexcept {
     const without_signals meanwhile;
     try {
         stand_in_ = std::thread([this] { stand_in(); });
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory
         return false;
     }
     return true;
