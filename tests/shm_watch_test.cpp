@@ -1,7 +1,7 @@
 // Whom the consumer of a ring watches: whoever owns a lane, however it hears of it.
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <iterator>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,27 +31,29 @@ using shm::ring;
 
 constexpr shm::ring_options small{.producers = 4, .lane_bytes = 4096};
 
-/// A process that owns a lane until it is killed.
+/// A process that owns a lane, until it leaves it or is killed.
 class owner {
 public:
     explicit owner(const std::string& path) {
-        std::array<int, 2> attached{};
-        REQUIRE(::pipe(attached.data()) == 0);
+        std::array<int, 2> ends{};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
         child_ = ::fork();
-        if (child_ == 0) {
-            producer p;
-            if (p.attach_file(path.c_str()) || ::write(attached[1], "", 1) != 1) ::_exit(1);
-            for (;;) ::pause();
-        }
-        ::close(attached[1]);
-        char c;
-        CHECK(::read(attached[0], &c, 1) == 1);
-        ::close(attached[0]);
+        if (child_ == 0) own(path, ends[1]);
+        ::close(ends[1]);
+        to_it_ = ends[0];
+        await();
     }
-    ~owner() { kill(); }
+    ~owner() {
+        kill();
+        ::close(to_it_);
+    }
     owner(const owner&) = delete;
     owner& operator=(const owner&) = delete;
 
+    void leave() const {
+        CHECK(::write(to_it_, "", 1) == 1);
+        await();
+    }
     void kill() {
         if (child_ == 0) return;
         ::kill(child_, SIGKILL);
@@ -59,7 +62,21 @@ public:
     }
 
 private:
+    [[noreturn]] static void own(const std::string& path, int parent) {
+        producer p;
+        char c;
+        if (p.attach_file(path.c_str()) || ::write(parent, "", 1) != 1) ::_exit(1);
+        if (::read(parent, &c, 1) == 1) p.detach();
+        if (::write(parent, "", 1) != 1) ::_exit(1);
+        for (;;) ::pause();
+    }
+    void await() const {
+        char c;
+        CHECK(::read(to_it_, &c, 1) == 1);
+    }
+
     pid_t child_ = 0;
+    int to_it_ = -1;
 };
 
 // Without ever sleeping on the ring.
@@ -102,6 +119,28 @@ TEST_CASE("shm watch: who cannot be watched is looked at") {
         CHECK(r.peek(within(10s)).code() == EOWNERDEAD);
     }
     CHECK(r.producers() == 1);
+}
+
+TEST_CASE("shm watch: processes that have left keep few descriptors open, though they live") {
+    const ring_file file(small);
+    ring r = ring::open_file(file.path());
+    const auto descriptors = [] {
+        const std::filesystem::directory_iterator open("/proc/self/fd");
+        return std::distance(begin(open), end(open));
+    };
+    std::vector<std::unique_ptr<owner>> gone;
+    const auto before = descriptors();
+    for (int i = 0; i < 150; ++i) {
+        const owner& one = *gone.emplace_back(std::make_unique<owner>(file.path()));
+        CHECK(r.peek(within(0s)).code() == ETIMEDOUT);  // watches it
+        one.leave();
+    }
+    // Of each that lives the test itself has one.
+    CHECK(descriptors() - before < 150 + 80);
+    owner last(file.path());
+    CHECK(r.peek(within(0s)).code() == ETIMEDOUT);
+    last.kill();
+    CHECK(r.peek(within(10s)).code() == EOWNERDEAD);
 }
 
 }  // namespace

@@ -64,11 +64,7 @@ bool death_watch::remember(std::uint64_t who, int fd) noexcept {
 }
 
 void death_watch::forget_the_dead() noexcept {
-    std::erase_if(watched_, [](const auto& who_and_fd) {
-        const bool has_ended = identity::has_ended(who_and_fd.first);
-        if (has_ended) ::close(who_and_fd.second);
-        return has_ended;
-    });
+    forget_if(identity::has_ended);
 }
 
 bool death_watch::start() noexcept {

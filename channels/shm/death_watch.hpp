@@ -3,9 +3,10 @@
 // and uses no processor time until one dies.
 #pragma once
 
-#include <sys/types.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <thread>
@@ -27,12 +28,25 @@ public:
     /// All who have ended, whatever they were watched for. Whoever is still of interest is to be
     /// watched anew: it may have ended since it was last looked at.
     void forget_the_dead() noexcept;
+    /// Those too who live, if there are more than `most` but for those who are wanted.
+    template <class F>
+    void forget_unwanted(std::size_t most, F is_wanted) noexcept {
+        if (watched_.size() > most) forget_if([&](std::uint64_t who) { return !is_wanted(who); });
+    }
     /// Whether any_died() would return true.
     [[nodiscard]] bool has_news() const noexcept { return died_.load(std::memory_order_relaxed); }
     /// Whether any has ended since the last call.
     bool any_died() noexcept { return died_.exchange(false, std::memory_order_relaxed); }
 
 private:
+    template <class F>
+    void forget_if(F is_past) noexcept {
+        std::erase_if(watched_, [&](const auto& who_and_fd) {
+            const bool past = is_past(who_and_fd.first);
+            if (past) ::close(who_and_fd.second);
+            return past;
+        });
+    }
     bool start() noexcept;
     bool remember(std::uint64_t who, int fd) noexcept;
     void listen() noexcept;

@@ -101,6 +101,9 @@ public:
 private:
     using sweep = basic_sweep<system_sync>;
 
+    // Of so many that have left and live a descriptor is kept: they may come again.
+    static constexpr std::size_t past_owners_max = 64;
+
     void become_consumer() {
         me_ = identity::mine();
         if (me_ == identity::nobody) refuse({ENOENT, identity::needs_proc}, name_.text);
@@ -166,6 +169,11 @@ private:
         if (any_died) watch_.forget_the_dead();
         all_watched_ = true;
         for (sweep::entry& e : sweep_.in_use()) look_at_owner(e, any_died);
+        watch_.forget_unwanted(ring_.map.geometry.lanes + past_owners_max, [this](auto who) {
+            return std::ranges::any_of(sweep_.in_use(), [who](const sweep::entry& e) {
+                return (e.owner & ~identity::arriving) == who;
+            });
+        });
     }
     // From now on its death rings the bell.
     void look_at_owner(sweep::entry& e, bool any_died) noexcept {
