@@ -143,5 +143,18 @@ TEST_CASE("shm watch: processes that have left keep few descriptors open, though
     CHECK(r.peek(within(10s)).code() == EOWNERDEAD);
 }
 
+TEST_CASE("shm watch: an owner that cannot be a process is none") {
+    constexpr unsigned pid_at = shm::detail::identity::start_bits + 1;
+    CHECK(shm::detail::identity::has_ended(1));                           // of process 0
+    CHECK(shm::detail::identity::has_ended(~std::uint64_t{0}));           // beyond all
+    CHECK(shm::detail::identity::has_ended(std::uint64_t{1} << pid_at));  // the first, another time
+    const ring_file file({.producers = 1, .lane_bytes = 4096});
+    file.put(ring_file::first_lane, std::uint64_t{1});
+    file.put(ring_file::consumer, std::uint64_t{1});
+    ring r = ring::open_file(file.path());
+    CHECK(r.peek(within(10s)).code() == EOWNERDEAD);
+    CHECK(refusal_of_producer(file.path()) == 0);
+}
+
 }  // namespace
 }  // namespace wire::test

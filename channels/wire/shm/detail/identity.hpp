@@ -39,6 +39,7 @@ public:
     /// Whether that process has ended: also if nobody has waited for it yet. False if the system
     /// does not tell.
     static bool has_ended(std::uint64_t who) noexcept {
+        if (pid(who) == 0) return true;  // nobody's number; to kill(2) it means something else
         std::uint64_t now = nobody;
         if (look_up(pid(who), now)) return now != who;
         // Hidden processes look like none.
