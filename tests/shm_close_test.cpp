@@ -1,11 +1,13 @@
 // The end of a ring in shared memory: closed, removed, misused; and peers that want to keep others
 // asleep.
 #include <doctest/doctest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -68,6 +70,20 @@ TEST_CASE("shm ring: who opens it may have it removed at the end") {
     CHECK(::access(file.path().c_str(), F_OK) != 0);
     ring nameless = ring::create_anonymous(small);
     nameless.remove_at_end();
+}
+
+TEST_CASE("shm ring: a sender that has slept may become another") {
+    ring full = ring::create_anonymous(small), other = ring::create_anonymous(small);
+    on_wires([&] {
+        auto s = shm::sender::attach_descriptor(::dup(full.descriptor()));
+        while (s.try_send(record)) {
+        }
+        CHECK(s.send(record, within(1ms)).code() == ETIMEDOUT);
+        s = shm::sender::attach_descriptor(::dup(other.descriptor()));
+        CHECK(full.producers() == 0);
+        CHECK(s.send(record));
+        CHECK(other.peek()->bytes.size() == record.size());
+    });
 }
 
 TEST_CASE("shm ring: a commit of more than was claimed is a bug of the caller's") {

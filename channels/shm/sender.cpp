@@ -22,7 +22,14 @@ producer attached_by(const std::string& what, F attach) {
 sender::sender(producer&& p)
     : producer(std::move(p)), sleeper_(std::make_unique<detail::sleeper>()) {}
 sender::sender(sender&&) noexcept = default;
-sender& sender::operator=(sender&&) noexcept = default;
+sender& sender::operator=(sender&& other) noexcept {
+    if (this == &other) return *this;
+    // The sleeper rings a word of its ring at its end: it goes before that memory does.
+    const sender before(std::move(*this));
+    producer::operator=(std::move(other));
+    sleeper_ = std::move(other.sleeper_);
+    return *this;
+}
 sender::~sender() {
     // The thread that a forked child would wait for is its parent's.
     if (is_copy()) static_cast<void>(sleeper_.release());
