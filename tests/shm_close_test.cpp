@@ -72,6 +72,23 @@ TEST_CASE("shm ring: who opens it may have it removed at the end") {
     nameless.remove_at_end();
 }
 
+TEST_CASE("shm ring: a name that is another ring's by now is not removed") {
+    const ring_file file;
+    auto first = std::optional(ring::create_file(file.path(), small));
+    CHECK(::unlink(file.path().c_str()) == 0);
+    ring second = ring::create_file(file.path(), {.producers = 2, .remove = false});
+    first.reset();
+    CHECK(refusal_of_producer(file.path()) == 0);
+    const std::string name = "/wire-close-" + std::to_string(::getpid());
+    first = ring::create(name, small);
+    CHECK(::shm_unlink(name.c_str()) == 0);
+    second = ring::create(name, small);
+    first.reset();
+    CHECK(!producer().attach(name.c_str()));
+    second = ring::create_anonymous();
+    CHECK(producer().attach(name.c_str()).error == ENOENT);
+}
+
 TEST_CASE("shm ring: a sender that has slept may become another") {
     ring full = ring::create_anonymous(small), other = ring::create_anonymous(small);
     on_wires([&] {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -59,6 +60,20 @@ void refuse(const refusal& no, const std::string& what) {
 void ring_name::remove() const noexcept {
     if (what == kind::shared) ::shm_unlink(text.c_str());
     if (what == kind::file) ::unlink(text.c_str());
+}
+
+void ring_name::remove_if_of(int fd) const noexcept {
+    constexpr int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    if (what == kind::none) return;
+    const int named =
+        what == kind::file ? ::open(text.c_str(), flags) : ::shm_open(text.c_str(), O_RDONLY, 0);
+    if (named < 0) return;
+    struct stat ours {
+    }, theirs{};
+    const bool same = ::fstat(fd, &ours) == 0 && ::fstat(named, &theirs) == 0 &&
+                      ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+    ::close(named);
+    if (same) remove();
 }
 
 attached_ring make_named(const ring_name& name, const ring_options& options) {

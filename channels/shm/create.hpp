@@ -16,6 +16,8 @@ struct ring_name {
     bool is_removed = false;
 
     void remove() const noexcept;
+    /// Unless it is by now the name of something else than what `fd` refers to.
+    void remove_if_of(int fd) const noexcept;
 };
 
 /// Throw std::system_error.

@@ -21,11 +21,12 @@ public:
         become_consumer();
     }
     ~state() {
+        // First, so that nobody becomes the consumer of a ring whose name then goes.
+        if (name_.is_removed) name_.remove_if_of(ring_.memory.fd());
         std::uint64_t me = me_;
         // [C] release: what it has seen of the lanes. Pairs with [C'].
         header().consumer.compare_exchange_strong(me, 0, std::memory_order_release,
                                                   std::memory_order_relaxed);
-        if (name_.is_removed) name_.remove();
     }
 
     [[nodiscard]] bool is_of_this_process() const noexcept { return ::getpid() == pid_; }
@@ -230,6 +231,7 @@ attached_ring opened(const std::string& what, F attach) {
 ring::ring(std::unique_ptr<state> s) noexcept : state_(std::move(s)) {}
 ring::ring(ring&&) noexcept = default;
 ring& ring::operator=(ring&& other) noexcept {
+    if (this == &other) return *this;
     const ring before(std::move(*this));
     state_ = std::move(other.state_);
     return *this;
