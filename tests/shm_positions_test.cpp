@@ -12,9 +12,11 @@
 #include <span>
 #include <vector>
 
+#include <wire/select.hpp>
 #include <wire/shm/detail/attach.hpp>
 #include <wire/shm/producer.hpp>
 #include <wire/shm/ring.hpp>
+#include "support/io.hpp"
 #include "support/ring_file.hpp"
 
 namespace wire::test {
@@ -173,6 +175,45 @@ TEST_CASE("shm positions: damage is told once, and once more when there is new d
     CHECK(r.peek(within(std::chrono::seconds(10))).code() == EBADMSG);
     CHECK(r.try_peek().code() == EAGAIN);
     CHECK(r.peek(within(std::chrono::milliseconds(1))).code() == ETIMEDOUT);
+}
+
+TEST_CASE("shm positions: damage is told to a select, too") {
+    const ring_file file({.producers = 1, .lane_bytes = lane_bytes});
+    ring r = ring::open_file(file.path());
+    on_wires([&] {
+        for (int i = 0; i < 3; ++i) {
+            leave_damage(file);
+            int error = 0;
+            const auto told = [&](result<shm::record> got) { error = got.code(); };
+            CHECK(*select(on_record(r, told), on_deadline(within(std::chrono::seconds(1)))) == 0);
+            CHECK(error == EBADMSG);
+            CHECK(r.last_departure().pid == 0);
+            CHECK(r.try_peek().code() == EAGAIN);
+        }
+    });
+}
+
+TEST_CASE("shm positions: a record stays until its release, whatever its producer does to it") {
+    const ring_file file({.producers = 1, .lane_bytes = lane_bytes});
+    ring r = ring::open_file(file.path());
+    producer hostile;
+    REQUIRE(!hostile.attach_file(file.path().c_str()));
+    REQUIRE(hostile.try_send(std::array<std::byte, 20>{}) == 0);
+    shm::detail::attached_ring seen;
+    REQUIRE(!shm::detail::attach_to_path(file.path().c_str(), seen));
+    const auto first = r.try_peek();
+    REQUIRE(first);
+    *reinterpret_cast<std::uint64_t*>(seen.map.records(0)) = lane_bytes;
+    hostile.detach();
+    for (int i = 0; i < 3; ++i) {
+        const auto again = r.try_peek();
+        REQUIRE(again);
+        CHECK(again->bytes.data() == first->bytes.data());
+        CHECK(again->bytes.size() == first->bytes.size());
+    }
+    r.release();
+    CHECK(seen.map.lane(0).tail.load() == 32);
+    CHECK(r.try_peek().code() == EAGAIN);
 }
 
 }  // namespace

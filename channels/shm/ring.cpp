@@ -32,13 +32,16 @@ public:
     [[nodiscard]] bool is_of_this_process() const noexcept { return ::getpid() == pid_; }
 
     result<record> try_peek() noexcept {
+        hear();
+        if (peeked_) return held_;  // whatever its producer has made of it since
+        if (const int error = std::exchange(untold_, 0)) return failure{error};
         std::span<const std::byte> bytes;
         sweep::entry* at = nullptr;
         int error = next(bytes, at);
         if (error == EAGAIN && header().closed.load(std::memory_order_relaxed) != 0) error = EPIPE;
         if (error == 0) {
             peeked_ = true;
-            return record{bytes, identity::pid(at->from.writer())};
+            return held_ = {bytes, identity::pid(at->from.writer())};
         }
         if (error == EBADMSG) note_departure(at->from.writer());
         if (error == EOWNERDEAD) {
@@ -63,9 +66,16 @@ public:
 
     // For a select.
     bool ready() noexcept {
+        hear();
+        if (peeked_ || untold_) return true;
         std::span<const std::byte> bytes;
         sweep::entry* at = nullptr;
-        return next(bytes, at) != EAGAIN || header().closed.load(std::memory_order_relaxed) != 0;
+        const int error = next(bytes, at);
+        if (error == EBADMSG) {  // which is passed over already
+            note_departure(at->from.writer());
+            untold_ = error;
+        }
+        return error != EAGAIN || header().closed.load(std::memory_order_relaxed) != 0;
     }
     // Returns 0, EAGAIN (something is there) or why it cannot wait.
     int begin_wait(wire::detail::place& here) noexcept {
@@ -126,11 +136,13 @@ private:
         for (std::uint32_t n = 0; n < ring_.map.geometry.lanes; ++n) ring_.map.lane(n).room.ring();
     }
 
-    // As of the sweep; who died before it was attached is not told of.
-    int next(std::span<const std::byte>& bytes, sweep::entry*& at) noexcept {
-        // Who never sleeps hears of the new and the dead here.
+    // Who never sleeps hears of the new and the dead here.
+    void hear() noexcept {
         if (attachments() != looked_at_ || watch_.has_news()) [[unlikely]]
             look_for_the_dead();
+    }
+    // As of the sweep; who died before it was attached is not told of.
+    int next(std::span<const std::byte>& bytes, sweep::entry*& at) noexcept {
         int error;
         while ((error = sweep_.next(bytes, at)) == EOWNERDEAD &&
                (at->owner & identity::arriving) != 0)
@@ -207,6 +219,8 @@ private:
     bool heavy_ = false;           // it can make bringers pass a barrier
     bool all_watched_ = true;
     bool peeked_ = false;
+    record held_{};   // if it is
+    int untold_ = 0;  // an error that a select has found, for the next try_peek()
     departure last_{};
 };
 
