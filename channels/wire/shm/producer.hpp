@@ -210,8 +210,7 @@ private:
         const detail::ring_map& map = ring_.map;
         const std::uint64_t at = detail::ring_map::records_at(map.geometry, number_);
         if (const refusal no = ring_.memory.reserve(at, map.geometry.lane_bytes)) {
-            // relaxed: nothing was done with the lane.
-            lane().owner.store(0, std::memory_order_relaxed);
+            lane().leave();  // what [O'] has shown is for the next one, too
             return no;
         }
         fence_ = !sync::join_heavy_fences();
