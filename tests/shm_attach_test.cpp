@@ -83,6 +83,7 @@ TEST_CASE("shm attach: a header that is damaged in any field is refused") {
     for (const u64 bytes : {0UL, small_total - 1, small_total + 1, 1UL << 40, ~0UL})
         CHECK(refused(ring_file::total_bytes, bytes) == EBADMSG);
     CHECK(refused(ring_file::pid_namespace, u64{1}) == EXDEV);
+    CHECK(refused(ring_file::time_namespace, u64{1}) == EXDEV);
 }
 
 TEST_CASE("shm attach: impossible sizes are refused, though they fit together and the memory") {

@@ -1,5 +1,6 @@
 // Whom the consumer of a ring watches: whoever owns a lane, however it hears of it.
 #include <doctest/doctest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <memory>
 #include <span>
@@ -21,6 +23,10 @@
 #include <wire/shm/ring.hpp>
 #include "support/failing_call.hpp"
 #include "support/ring_file.hpp"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
 
 namespace wire::test {
 namespace {
@@ -154,6 +160,29 @@ TEST_CASE("shm watch: an owner that cannot be a process is none") {
     ring r = ring::open_file(file.path());
     CHECK(r.peek(within(10s)).code() == EOWNERDEAD);
     CHECK(refusal_of_producer(file.path()) == 0);
+}
+
+// Runs `fn` in a process whose clocks, and so all moments at which processes were started, are
+// others than those of this one.
+template <class F>
+int in_another_time(F fn) {
+    return in_child([&] {
+        if (::unshare(CLONE_NEWTIME) != 0) return not_permitted;
+        std::ofstream("/proc/self/timens_offsets") << "boottime 1000 0\n";
+        return in_child(fn);
+    });
+}
+
+TEST_CASE("shm watch: another time namespace is told, and nobody is taken for dead") {
+    const ring_file file(small);
+    const int code = in_another_time([&] { return refusal_of_producer(file.path()); });
+    if (skipped(code, "no time namespace")) return;
+    CHECK(code == EXDEV);
+    CHECK(in_another_time([&] { return refusal_of_consumer(file.path()); }) == EXDEV);
+    owner one(file.path());
+    ring r = ring::open_file(file.path());
+    CHECK(r.peek(within(1ms)).code() == ETIMEDOUT);
+    CHECK(r.producers() == 1);
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ attached_ring write_header(mapping&& memory, const ring_geometry& g, const std::
     h.lane_bytes = g.lane_bytes;
     h.total_bytes = ring_map::total_bytes(g);
     h.pid_namespace = identity::pid_namespace();
+    h.time_namespace = identity::time_namespace();
     // [M] release: the rest of the header. Pairs with [M'].
     h.magic.store(ring_magic, std::memory_order_release);
     return {std::move(memory), map};

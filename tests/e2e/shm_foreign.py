@@ -34,6 +34,7 @@ class Producer:
         records = 4096 + (384 * lanes + 4095) // 4096 * 4096
         assert self.u64(24).value == records + lanes * self.lane_bytes == len(self.map)
         assert self.u64(32).value == os.stat("/proc/self/ns/pid").st_ino
+        assert self.u64(40).value == os.stat("/proc/self/ns/time").st_ino
         self.lane = next(n for n in range(lanes) if self.word(n, 0).value == 0)
         self.word(self.lane, 0).value = self.identity() | 1 << 41
         self.records = records + self.lane * self.lane_bytes

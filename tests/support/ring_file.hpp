@@ -31,6 +31,7 @@ public:
         lane_bytes = 16,
         total_bytes = 24,
         pid_namespace = 32,
+        time_namespace = 40,
         consumer = 128,
         first_lane = 4096,
     };

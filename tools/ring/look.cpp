@@ -123,7 +123,8 @@ void print_ring(const std::string& name) {
     const read_only_ring ring(name);
     const ring_geometry& g = ring.geometry();
     const ring_header& h = ring.header();
-    const bool can_tell = h.pid_namespace == identity::pid_namespace();
+    const bool can_tell = h.pid_namespace == identity::pid_namespace() &&
+                          h.time_namespace == identity::time_namespace();
     std::printf("ring      %s, version %" PRIu32 ", %" PRIu64 " bytes%s\n", name.c_str(),
                 ring_version, ring_map::total_bytes(g),
                 h.closed.load(std::memory_order_relaxed) != 0 ? ", closed" : "");
@@ -135,7 +136,8 @@ void print_ring(const std::string& name) {
     std::uint32_t in_use = 0;
     for (std::uint32_t n = 0; n < g.lanes; ++n) in_use += print_lane(ring, n, can_tell);
     std::printf("%" PRIu32 " of %" PRIu32 " lanes in use\n", in_use, g.lanes);
-    if (!can_tell) std::printf("made in another pid namespace: nothing is known of processes\n");
+    if (!can_tell)
+        std::printf("made in another pid or time namespace: nothing is known of processes\n");
 }
 
 void remove_ring(const std::string& name, bool force) {

@@ -57,7 +57,7 @@ public:
     ///     EPROTONOSUPPORT   it is of another version
     ///     EBADMSG           its header is damaged, or it was truncated
     ///     EPERM, EACCES     it is somebody else's, or open to others
-    ///     EXDEV             it is of another pid namespace
+    ///     EXDEV             it is of another pid or time namespace
     ///     EPIPE             its consumer has closed it
     ///     EUSERS            it has as many producers as it has lanes
     ///     ENOSPC            there is no memory for the lane

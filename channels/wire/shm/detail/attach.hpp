@@ -54,6 +54,10 @@ inline refusal attach_to(mapping&& memory, attached_ring& ring) noexcept {
         return {EXDEV,
                 "the ring was made in another pid namespace, where processes have other "
                 "numbers: nobody could tell who has died"};
+    if (map.header().time_namespace != identity::time_namespace())
+        return {EXDEV,
+                "the ring was made in another time namespace, where processes were started at "
+                "other times: the living would be taken for dead"};
     ring.memory = std::move(memory);
     ring.map = map;
     return {};

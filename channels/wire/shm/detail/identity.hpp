@@ -1,5 +1,6 @@
 // Who a process is, for as long as the machine runs: its number and when it was started, in one
-// word. Numbers are used again, the pair is not. Meant in one pid namespace.
+// word. Numbers are used again, the pair is not. Meant in one pid namespace
+// and in one time namespace, which shifts what /proc says of starts.
 #pragma once
 
 #include <fcntl.h>
@@ -46,13 +47,16 @@ public:
         return ::kill(pid(who), 0) != 0 && errno == ESRCH;
     }
 
-    /// The pid namespace of the calling process; 0 if /proc cannot be read.
-    static std::uint64_t pid_namespace() noexcept {
-        struct stat s {};
-        return ::stat("/proc/self/ns/pid", &s) == 0 ? s.st_ino : 0;
-    }
+    /// The namespaces of the calling process in which numbers and starts are meant; 0 if /proc
+    /// cannot be read, or if the system has none of that kind.
+    static std::uint64_t pid_namespace() noexcept { return inode_of("/proc/self/ns/pid"); }
+    static std::uint64_t time_namespace() noexcept { return inode_of("/proc/self/ns/time"); }
 
 private:
+    static std::uint64_t inode_of(const char* path) noexcept {
+        struct stat s {};
+        return ::stat(path, &s) == 0 ? s.st_ino : 0;
+    }
     static bool proc_is_ours() noexcept {
         char text[32];
         const ssize_t n = ::readlink("/proc/self", text, sizeof text - 1);

@@ -48,7 +48,8 @@ struct basic_ring_header {
     std::uint32_t lanes;
     std::uint64_t lane_bytes;
     std::uint64_t total_bytes;
-    std::uint64_t pid_namespace;  // in which all identities are meant
+    std::uint64_t pid_namespace;   // in which all identities are meant
+    std::uint64_t time_namespace;  // the same
     // Seldom changed.
     alignas(cache_line_pair) atomic<std::uint64_t> consumer;  // its identity; 0: none
     atomic<std::uint64_t> attached;                           // how often producers have attached
@@ -112,10 +113,10 @@ struct layout_of_version_1 {
         return bell::has_layout(0, 4) && sizeof(bell) == 8 && offsetof(header, magic) == 0 &&
                offsetof(header, version) == 8 && offsetof(header, lanes) == 12 &&
                offsetof(header, lane_bytes) == 16 && offsetof(header, total_bytes) == 24 &&
-               offsetof(header, pid_namespace) == 32 && offsetof(header, consumer) == 128 &&
-               offsetof(header, attached) == 136 && offsetof(header, closed) == 144 &&
-               offsetof(header, records) == 256 && sizeof(header) == 384 &&
-               offsetof(lane, owner) == 0 && offsetof(lane, begins) == 8 &&
+               offsetof(header, pid_namespace) == 32 && offsetof(header, time_namespace) == 40 &&
+               offsetof(header, consumer) == 128 && offsetof(header, attached) == 136 &&
+               offsetof(header, closed) == 144 && offsetof(header, records) == 256 &&
+               sizeof(header) == 384 && offsetof(lane, owner) == 0 && offsetof(lane, begins) == 8 &&
                offsetof(lane, head) == 128 && offsetof(lane, tail) == 256 &&
                offsetof(lane, room) == 264 && sizeof(lane) == 384;
     }
