@@ -1,5 +1,6 @@
 // Whom the consumer of a ring watches: whoever owns a lane, however it hears of it.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -160,6 +161,34 @@ TEST_CASE("shm watch: an owner that cannot be a process is none") {
     ring r = ring::open_file(file.path());
     CHECK(r.peek(within(10s)).code() == EOWNERDEAD);
     CHECK(refusal_of_producer(file.path()) == 0);
+}
+
+// It has the ring until it becomes another program: one that copies nothing, until its input ends.
+[[noreturn]] void become_another_program(const std::string& path, int input) {
+    producer p;
+    if (p.attach_file(path.c_str()) || p.try_send(std::array<std::byte, 4>{})) ::_exit(1);
+    ::dup2(input, STDIN_FILENO);
+    ::execlp("cat", "cat", nullptr);
+    ::_exit(2);
+}
+
+TEST_CASE("shm watch: a producer that becomes another program keeps its lane until that ends") {
+    const ring_file file({.producers = 1, .lane_bytes = 4096});
+    ring r = ring::open_file(file.path());
+    std::array<int, 2> input{};
+    REQUIRE(::pipe2(input.data(), O_CLOEXEC) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) become_another_program(file.path(), input[0]);
+    ::close(input[0]);
+    CHECK(r.peek(within(10s))->bytes.size() == 4);
+    r.release();
+    CHECK(r.peek(within(1ms)).code() == ETIMEDOUT);
+    CHECK(refusal_of_producer(file.path()) == EUSERS);
+    ::close(input[1]);  // it ends
+    CHECK(r.peek(within(10s)).code() == EOWNERDEAD);
+    CHECK(r.last_departure().pid == child);
+    CHECK(refusal_of_producer(file.path()) == 0);
+    ::waitpid(child, nullptr, 0);
 }
 
 // Runs `fn` in a process whose clocks, and so all moments at which processes were started, are

@@ -31,7 +31,8 @@ namespace wire::shm {
 ///     EBADMSG    the ring's memory was damaged by another process
 ///
 /// The handle belongs to the process that has attached: a forked child must not use it, and does
-/// not detach it.
+/// not detach it. A process that becomes another program (execve) is to detach before: it is the
+/// same process still, and keeps the lane until it ends.
 class producer {
     using sync = detail::system_sync;
     using writer = detail::basic_lane_writer<sync>;

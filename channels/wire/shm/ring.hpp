@@ -48,8 +48,13 @@ struct record {
 /// those of the next. What a producer has committed before it died, or left, is received. If the
 /// consumer dies the next one goes on after the last record that was released.
 ///
-/// Everything that producers can write is checked before it is used: a hostile one can spoil its
-/// own records only.
+/// Everything that producers can write is checked before it is used. A hostile one has all of the
+/// memory: it can spoil records, those of others too, change them while they are read, and pretend
+/// to be somebody else. It cannot make the consumer read or write anything beyond the ring.
+///
+/// The ring belongs to the process that has made or opened it: a forked child must not use it, and
+/// does not end it. A process that becomes another program (execve) is to destroy it before: else
+/// the ring has a consumer, which lives, until that ends.
 class WIRE_API ring {
 public:
     /// Makes a ring of that name ("/name", mode 0600), or in a new file, or without any name: then
@@ -63,8 +68,8 @@ public:
     static ring create_in(std::span<std::byte> memory, const ring_options& options = {});
     [[nodiscard]] static std::size_t storage_size(const ring_options& options) noexcept;
 
-    /// Goes on with a ring whose consumer has ended. Throws as producer::attach() returns, and
-    /// EBUSY: it lives.
+    /// Goes on with a ring whose consumer has ended, also if that had closed it. Throws as
+    /// producer::attach() returns but for EPIPE, EUSERS and ENOSPC, and EBUSY: it lives.
     static ring open(const std::string& name);
     static ring open_file(const std::string& path);
     static ring open_descriptor(int fd);
