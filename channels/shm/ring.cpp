@@ -32,6 +32,14 @@ public:
     [[nodiscard]] bool is_of_this_process() const noexcept { return ::getpid() == pid_; }
 
     result<record> try_peek() noexcept {
+        std::span<const std::byte> bytes;
+        sweep::entry* at = nullptr;
+        if (peeked_ || !sweep_.next_here(bytes, at)) [[unlikely]]
+            return look();
+        peeked_ = true;
+        return held_ = {bytes, identity::pid(at->from.writer())};
+    }
+    [[gnu::noinline]] result<record> look() noexcept {
         hear();
         if (peeked_) return held_;  // whatever its producer has made of it since
         if (const int error = std::exchange(untold_, 0)) return failure{error};
@@ -144,7 +152,7 @@ private:
     // As of the sweep; who died before it was attached is not told of.
     int next(std::span<const std::byte>& bytes, sweep::entry*& at) noexcept {
         int error;
-        while ((error = sweep_.next(bytes, at)) == EOWNERDEAD &&
+        while ((error = sweep_.next_anywhere(bytes, at)) == EOWNERDEAD &&
                (at->owner & identity::arriving) != 0)
             sweep_.bury(*at);
         return error;

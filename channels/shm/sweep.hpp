@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -37,25 +38,23 @@ public:
 
     /// The next record. Returns 0, EAGAIN, EBADMSG or EOWNERDEAD; `at` is the lane's entry then.
     int next(std::span<const std::byte>& bytes, entry*& at) noexcept {
-        if (is_behind()) rescan();
-        // Each lane once, and that with a full turn again, however many fall out of use meanwhile.
-        for (std::size_t left = in_use_.size() + 1; left > 0 && !in_use_.empty(); --left) {
-            if (turn_ >= in_use_.size()) turn_ = 0;
-            at = &in_use_[turn_];
-            const int error = taken_ < turn_max || alone() ? at->from.peek(bytes) : EAGAIN;
-            if (error == 0) return 0;
-            if (error == EBADMSG) {
-                ++taken_;
-                return EBADMSG;
-            }
-            // With a full turn it is not known to be empty.
-            if (taken_ < turn_max && at->dead) return EOWNERDEAD;
-            end_turn();
-        }
-        return EAGAIN;
+        return next_here(bytes, at) ? 0 : next_anywhere(bytes, at);
+    }
+    /// The same, if it is known to be there and in the lane whose turn it is. To be tried before
+    /// next_anywhere().
+    [[gnu::always_inline]] bool next_here(std::span<const std::byte>& bytes, entry*& at) noexcept {
+        if (!here_ || taken_ >= taken_max_ || is_behind()) return false;
+        at = here_;
+        return here_->from.peek_seen(bytes);
+    }
+    int next_anywhere(std::span<const std::byte>& bytes, entry*& at) noexcept {
+        const int error = look(bytes, at);
+        here_ = error == 0 ? at : nullptr;
+        taken_max_ = alone() ? UINT_MAX : turn_max;
+        return error;
     }
     /// The record that next() has found is done with.
-    void release() noexcept {
+    [[gnu::always_inline]] void release() noexcept {
         entry& e = in_use_[turn_];
         e.from.release();
         e.from.shared().room.tell(fence_);
@@ -85,6 +84,7 @@ public:
             const bool has_records = lane.head.load(std::memory_order_relaxed) !=
                                      lane.tail.load(std::memory_order_relaxed);
             if (owner == 0 && !has_records) continue;
+            here_ = nullptr;
             // Its turn is over, but for the record that may have been found.
             if (alone() && taken_ >= turn_max) taken_ = turn_max - 1;
             in_use_.push_back(
@@ -97,6 +97,26 @@ public:
     void set_fence(bool on) noexcept { fence_ = on; }
 
 private:
+    int look(std::span<const std::byte>& bytes, entry*& at) noexcept {
+        if (is_behind()) rescan();
+        // Each lane once, and one with a full turn again, however many fall out of use meanwhile.
+        const bool is_full_turn = taken_ >= turn_max;
+        for (std::size_t left = in_use_.size() + is_full_turn; left > 0 && !in_use_.empty();
+             --left) {
+            if (turn_ >= in_use_.size()) turn_ = 0;
+            at = &in_use_[turn_];
+            const int error = taken_ < turn_max || alone() ? at->from.peek(bytes) : EAGAIN;
+            if (error == 0) return 0;
+            if (error == EBADMSG) {
+                ++taken_;
+                return EBADMSG;
+            }
+            // With a full turn it is not known to be empty.
+            if (taken_ < turn_max && at->dead) return EOWNERDEAD;
+            end_turn();
+        }
+        return EAGAIN;
+    }
     [[nodiscard]] bool alone() const noexcept { return in_use_.size() == 1; }
     // The next lane's turn. One that is empty and has no owner is no longer in use.
     void end_turn() noexcept {
@@ -112,6 +132,7 @@ private:
     }
     // The others keep their order, and so their turns.
     void drop(entry& e) noexcept {
+        here_ = nullptr;
         is_in_use_[e.number] = false;
         in_use_.erase(in_use_.begin() + (&e - in_use_.data()));
         taken_ = 0;
@@ -123,6 +144,10 @@ private:
     std::uint64_t attached_seen_ = 0;
     std::size_t turn_ = 0;
     unsigned taken_ = 0;
+    // Whose turn it is, and until when, if the last look has found a record there, and no lane has
+    // come into use or fallen out of it since.
+    entry* here_ = nullptr;
+    unsigned taken_max_ = turn_max;
     bool fence_ = false;
 };
 

@@ -16,6 +16,19 @@ namespace wire::detail {
 
 enum class access : bool { read, write };
 
+/// Fetches the line that `at` lies in.
+template <access For>
+[[gnu::always_inline]] inline void prefetch(const void* at) noexcept {
+#ifdef __x86_64__
+    // The built-in would fetch a line to read it, without an option for newer processors; those
+    // that do not know this one ignore it.
+    if constexpr (For == access::write)
+        asm volatile("prefetchw (%0)" : : "r"(at));
+    else
+#endif
+        __builtin_prefetch(at, For == access::write);
+}
+
 /// Fetches what lies eight lines behind the `size` bytes at `here`, four lines at most; nothing
 /// unless that is among the `more` slots that the side may use now: the others are in use.
 template <access For>
@@ -24,16 +37,8 @@ template <access For>
     constexpr std::size_t ahead = 8 * cache_line;
     if (more * size < ahead) return;
     const char* const begin = static_cast<const char*>(here) + ahead;
-    for (std::size_t n = 0; n < std::min(size, 4 * cache_line); n += cache_line) {
-#ifdef __x86_64__
-        // The built-in would fetch a line to read it, without an option for newer processors; those
-        // that do not know this one ignore it.
-        if constexpr (For == access::write)
-            asm volatile("prefetchw (%0)" : : "r"(begin + n));
-        else
-#endif
-            __builtin_prefetch(begin + n, For == access::write);
-    }
+    for (std::size_t n = 0; n < std::min(size, 4 * cache_line); n += cache_line)
+        prefetch<For>(begin + n);
 }
 
 }  // namespace wire::detail

@@ -25,11 +25,19 @@
 #include <utility>
 
 #include <wire/config.hpp>
+#include <wire/detail/prefetch.hpp>
 #include "identity.hpp"
 #include "layout.hpp"
 #include "require.hpp"
 
 namespace wire::shm::detail {
+
+using wire::detail::access;
+
+/// So far ahead of what they write or read both sides fetch lines: those are with the other's core.
+/// A lane is at least four times as long.
+inline constexpr std::uint64_t fetched_ahead = 16 * cache_line;
+static_assert(lane_bytes_min >= 4 * fetched_ahead);
 
 /// The first eight bytes of a record.
 struct record_word {
@@ -64,6 +72,12 @@ public:
     }
     [[nodiscard]] std::uint64_t word(std::uint64_t at) const noexcept {
         return Sync::ref(place(at)).load(std::memory_order_relaxed);
+    }
+
+    /// Begins to fetch the line of a position.
+    template <access For>
+    void fetch(std::uint64_t at) const noexcept {
+        wire::detail::prefetch<For>(place(at));
     }
 
 private:
@@ -110,6 +124,9 @@ public:
         require(n - 1 < claimed_, "commit() of more than was claimed, or of nothing");
         records_.set_word(claimed_at_, n);
         prepared_ = claimed_at_ + record_word::space_for(n);
+        // Only what is known to be free: the rest is being read.
+        if (prepared_ + fetched_ahead - tail_ < records_.size())
+            records_.template fetch<access::write>(prepared_ + fetched_ahead);
         claimed_ = 0;
     }
     /// Nothing has been claimed.
@@ -159,10 +176,24 @@ public:
     /// is damaged, and passed over. A record that was found stays as it was found, whatever becomes
     /// of its word.
     int peek(std::span<const std::byte>& bytes) noexcept {
+        if (peek_seen(bytes)) return 0;
         if (length_ == 0)
             if (const int error = find()) return error;
         bytes = {records_.place(tail_) + record_word::size, length_};
         return 0;
+    }
+    /// The same, if the record is known to be there and is whole: without a look at the head.
+    [[gnu::always_inline]] bool peek_seen(std::span<const std::byte>& bytes) noexcept {
+        if (tail_ == seen_ || length_ != 0) return false;
+        const std::uint64_t n = records_.word(tail_);
+        if (!fits(n)) return false;  // or a filler
+        found_at_ = tail_;
+        length_ = n;
+        bytes = {records_.place(tail_) + record_word::size, n};
+        // Only what is known to be written.
+        if (seen_ - tail_ > fetched_ahead)
+            records_.template fetch<access::read>(tail_ + fetched_ahead);
+        return true;
     }
     /// The record that peek() has found is done with.
     void release() noexcept {
@@ -208,7 +239,10 @@ private:
     int look() noexcept {
         // [T] acquire: the records. Pairs with [H].
         const std::uint64_t head = rounded(shared_->head.load(std::memory_order_acquire));
-        if (head == tail_) return EAGAIN;
+        if (head == tail_) {
+            fetch_next();
+            return EAGAIN;
+        }
         seen_ = head;
         return head - tail_ > records_.size() ? pass_over() : 0;
     }
@@ -216,6 +250,13 @@ private:
         if (n == 0 || n > record_word::longest(records_.size())) return false;
         const std::uint64_t space = record_word::space_for(n);
         return space <= records_.to_end(tail_) && space <= seen_ - tail_;
+    }
+    // The lines of the record that comes next. Its producer takes them away, and then the head's.
+    // Asked for together they come together, while a look at the record after one at the head would
+    // take as long again.
+    void fetch_next() const noexcept {
+        records_.template fetch<access::read>(tail_);
+        records_.template fetch<access::read>(tail_ + cache_line);
     }
     // All up to what was seen, or to where the present owner begins: its records may be sound.
     [[gnu::cold, gnu::noinline]] int pass_over() noexcept {
