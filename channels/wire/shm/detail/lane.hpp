@@ -39,6 +39,13 @@ using wire::detail::access;
 inline constexpr std::uint64_t fetched_ahead = 16 * cache_line;
 static_assert(lane_bytes_min >= 4 * fetched_ahead);
 
+/// Whether an end checks what the other may write. A policy that `trusts_peers` is only for the
+/// test that shows what comes of it.
+template <class Sync>
+inline constexpr bool checks_bounds = !requires {
+    Sync::trusts_peers;
+};
+
 /// The first eight bytes of a record.
 struct record_word {
     static constexpr std::uint64_t size = 8;
@@ -144,7 +151,7 @@ private:
             return 0;
         // [E'] acquire: the consumer has read what it released. Pairs with [E].
         const std::uint64_t tail = shared_->tail.load(std::memory_order_acquire);
-        if (head_ - tail > records_.size()) return EBADMSG;
+        if (checks_bounds<Sync> && head_ - tail > records_.size()) return EBADMSG;
         tail_ = tail;
         return prepared_ + bytes - tail_ <= records_.size() ? 0 : EAGAIN;
     }
@@ -244,9 +251,10 @@ private:
             return EAGAIN;
         }
         seen_ = head;
-        return head - tail_ > records_.size() ? pass_over() : 0;
+        return checks_bounds<Sync> && head - tail_ > records_.size() ? pass_over() : 0;
     }
     [[nodiscard]] bool fits(std::uint64_t n) const noexcept {
+        if (!checks_bounds<Sync>) return (n & record_word::filler) == 0;
         if (n == 0 || n > record_word::longest(records_.size())) return false;
         const std::uint64_t space = record_word::space_for(n);
         return space <= records_.to_end(tail_) && space <= seen_ - tail_;
