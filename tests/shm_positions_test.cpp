@@ -43,6 +43,9 @@ public:
     fenced_ring& operator=(const fenced_ring&) = delete;
 
     [[nodiscard]] std::span<std::byte> memory() const { return {begin_, size_}; }
+    void put_word(std::uint64_t at, std::uint64_t word) const {
+        std::memcpy(begin_ + (size_ - lane_bytes) + at, &word, sizeof word);
+    }
     void leave(std::uint64_t head, std::uint64_t tail) const {
         shm::detail::attached_ring seen;
         REQUIRE(!shm::detail::attach_to(shm::detail::mapping(memory()), seen));
@@ -94,6 +97,37 @@ TEST_CASE("shm positions: a consumer that goes on at any tail reads of the lane 
             CHECK(told <= 2);
             CHECK(r.try_peek().code() == EAGAIN);
         }
+}
+
+TEST_CASE("shm positions: a filler without its record is damage") {
+    constexpr auto filler = shm::detail::record_word::filler;
+    const fenced_ring memory;
+    ring r = ring::open_in(memory.memory());
+    producer p;
+    REQUIRE(!p.attach_memory(memory.memory()));
+    memory.put_word(0, filler | lane_bytes);  // else it would be followed by itself, for ever
+    memory.leave(lane_bytes, 0);
+    CHECK(r.try_peek().code() == EBADMSG);
+}
+
+TEST_CASE("shm positions: a record that was found stays as it was found until it is released") {
+    const std::array<std::byte, 20> record{};
+    for (const std::uint64_t word : {std::uint64_t{9}, std::uint64_t{5000}, ~std::uint64_t{0}}) {
+        const fenced_ring memory;
+        ring r = ring::open_in(memory.memory());
+        producer p;
+        REQUIRE(!p.attach_memory(memory.memory()));
+        for (int i = 0; i < 2; ++i) REQUIRE(p.try_send(record) == 0);
+        REQUIRE(r.try_peek());
+        memory.put_word(0, word);
+        const auto again = r.try_peek();
+        REQUIRE(again);
+        CHECK(again->bytes.size() == record.size());
+        r.release();
+        CHECK(r.try_peek()->bytes.size() == record.size());
+        r.release();
+        CHECK(r.try_peek().code() == EAGAIN);
+    }
 }
 
 TEST_CASE("shm positions: who gets the lane of a dead producer that has damaged it begins anew") {

@@ -142,8 +142,8 @@ private:
     void look(F call) {
         if (!consumer_) return;
         std::span<const std::byte> bytes;
-        peeked_ = is_documented(call(bytes));
-        if (!peeked_) return;
+        if (!is_documented(call(bytes))) return;
+        peeked_ = true;
         expect_in_one_lane(bytes);
         touch(bytes);
     }
