@@ -38,10 +38,19 @@ struct system_sync {
         // seq_cst: for the compiler only. Pairs with heavy_fence().
         std::atomic_signal_fence(std::memory_order_seq_cst);
     }
+// GCC warns that ThreadSanitizer does not see fences. What these order are hints in atomics, and no
+// data is handed over by them.
+#if defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
     static void full_fence() noexcept {
         // seq_cst: store, then load. Pairs with itself and with heavy_fence().
         std::atomic_thread_fence(std::memory_order_seq_cst);
     }
+#if defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
     /// Sleeps while `w` holds `expected`, until a wake or `until_ns` of the monotonic clock; may
     /// return early.
