@@ -128,6 +128,19 @@ TEST_CASE("shm ring: a commit of more than was claimed is a bug of the caller's"
     CHECK(!misused([](producer& p) { p.commit(1); }));
 }
 
+TEST_CASE("shm ring: to wait for a ring twice at once is a bug of the caller's") {
+    CHECK(dies(
+        [] {
+            ring r = ring::create_anonymous(small);
+            on_wires([&] {
+                const auto ignore = [](const result<shm::record>&) {};
+                static_cast<void>(
+                    select(on_record(r, ignore), on_record(r, ignore), on_deadline(within(10s))));
+            });
+        },
+        "a ring or a sender is waited for twice at once"));
+}
+
 // A hostile process says that a sleeper is awake, so nobody rings for it: a record is there, or
 // room, and the sleeper has not been told.
 using bell = shm::detail::basic_doorbell<shm::detail::system_sync>;

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include <wire/assert.hpp>
 #include <wire/detail/running.hpp>
 #include "backend.hpp"
 #include "without_signals.hpp"
@@ -56,6 +57,7 @@ bool sleeper::enlist(word& w, std::uint32_t value, deadline until,
     here.reset();
     {
         const std::lock_guard guard(lock_);
+        WIRE_ASSERT(!waiting_, "a ring or a sender is waited for twice at once");
         word_ = &w;
         value_ = value;
         until_ = until;

@@ -9,7 +9,7 @@
 
 namespace wire::shm {
 
-/// Its place is signalled when the ring's bell has rung: a hint.
+/// Its place is signalled when the ring's bell has rung: a hint. One of a ring in a select.
 class WIRE_API record_branch : public branch {
 protected:
     explicit record_branch(ring& from) noexcept : from_(from) {}
