@@ -148,8 +148,9 @@ class Rings(WithRing):
     def test_a_lane_without_an_owner_is_sent_to_by_no_more_than_there_are(self):
         both = [self.producer(1) for _ in range(2)]
         self.check_failure(("send", self.ring, "x"),
-                           f"{self.ring}: each lane of the ring has a producer: make the ring with "
-                           "more lanes: Too many users")
+                           f"{self.ring}: each lane of the ring has a producer, or one that died "
+                           "and that no consumer has heard of yet: start that, or make the "
+                           "ring with more lanes: Too many users")
         self.assertEqual(len(both), 2)
 
     def test_records_that_cannot_be_are_told(self):

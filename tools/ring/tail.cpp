@@ -43,7 +43,7 @@ public:
             } else if (got.code() == EOWNERDEAD) {
                 std::printf("%d died\n", ring_.last_departure().pid);
             } else if (got.code() == EBADMSG) {
-                std::printf("%d has damaged its lane\n", ring_.last_departure().pid);
+                std::printf("%s has damaged its lane\n", name(ring_.last_departure().pid).c_str());
             } else {
                 return got.code();
             }
@@ -52,9 +52,11 @@ public:
     }
 
 private:
+    // Of a producer that has left the process is not known any more.
+    static std::string name(pid_t pid) { return pid == 0 ? "-" : std::to_string(pid); }
+
     void print(const wire::shm::record& r) const {
-        // Of a producer that has left the process is not known any more.
-        const std::string from = r.from == 0 ? "-" : std::to_string(r.from);
+        const std::string from = name(r.from);
         if (!options_.hex && is_text(r.bytes)) {
             std::printf("%s: %.*s\n", from.c_str(), static_cast<int>(r.bytes.size()),
                         reinterpret_cast<const char*>(r.bytes.data()));

@@ -203,7 +203,9 @@ private:
         // Of who has died while it was arriving the consumer may not know.
         header().count_attachment();
         header().records.ring();
-        return {EUSERS, "each lane of the ring has a producer: make the ring with more lanes"};
+        return {EUSERS,
+                "each lane of the ring has a producer, or one that died and that no consumer has "
+                "heard of yet: start that, or make the ring with more lanes"};
     }
     // Whoever dies before it has told the consumer has never been attached. Whoever has told is
     // watched from then on.
