@@ -5,38 +5,19 @@ import (
 	"fmt"
 	"os"
 	"sort"
-	"strconv"
-	"syscall"
-	"time"
-	"unsafe"
+
+	"../clock"
 )
-
-// The processor time of the process: a goroutine may change its thread.
-func nowNs() float64 {
-	const clockProcessCPUTime = 2
-	var t syscall.Timespec
-	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockProcessCPUTime,
-		uintptr(unsafe.Pointer(&t)), 0)
-	return float64(t.Nano())
-}
-
-func budgetNs() float64 {
-	ms, err := strconv.ParseFloat(os.Getenv("BENCH_MS"), 64)
-	if err != nil {
-		ms = 300
-	}
-	return ms * float64(time.Millisecond)
-}
 
 // Nanoseconds per operation of body(n), which does n of them: the median of up to 63 stretches that
 // together use the budget.
 func nsPerOperation(body func(n uint64)) float64 {
 	const stretchesMax = 63
-	budget := budgetNs()
+	budget := clock.BudgetNs()
 	elapsed := func(n uint64) float64 {
-		start := nowNs()
+		start := clock.CPUNs()
 		body(n)
-		return nowNs() - start
+		return clock.CPUNs() - start
 	}
 	body(2)
 	n := uint64(1)

@@ -6,32 +6,15 @@ import (
 	"log"
 	"os"
 	"sort"
-	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
+
+	"../clock"
 )
 
 // Per message, in nanoseconds: time, and processor time of the whole process.
 type cost struct{ wall, cpu float64 }
-
-func cpuNs() float64 {
-	const clockProcessCPUTime = 2
-	var t syscall.Timespec
-	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockProcessCPUTime,
-		uintptr(unsafe.Pointer(&t)), 0)
-	return float64(t.Nano())
-}
-
-func budgetNs() float64 {
-	ms, err := strconv.ParseFloat(os.Getenv("BENCH_MS"), 64)
-	if err != nil {
-		ms = 300
-	}
-	return ms * float64(time.Millisecond)
-}
 
 // The messages that goroutines of one kind have to put or take.
 type portions struct{ claimed, messages uint64 }
@@ -71,10 +54,10 @@ func runStretch(s shape, messages uint64, produce func(*portions),
 	}
 	start(s.producers, func() { produce(&toPut) })
 	start(s.consumers, func() { atomic.AddUint64(&sum, consume(&toTake)) })
-	wall, cpu := time.Now(), cpuNs()
+	wall, cpu := time.Now(), clock.CPUNs()
 	close(begin)
 	all.Wait()
-	result := cost{float64(time.Since(wall)), cpuNs() - cpu}
+	result := cost{float64(time.Since(wall)), clock.CPUNs() - cpu}
 	if sum != messages*(messages-1) {
 		log.Fatal("a message was lost, doubled or torn")
 	}
@@ -87,7 +70,7 @@ func median(values []float64) float64 {
 }
 
 func medianCost(stretch func(messages uint64) cost) cost {
-	budget := budgetNs()
+	budget := clock.BudgetNs()
 	messages := uint64(1024)
 	for stretch(messages).wall < budget/16 {
 		messages *= 2
