@@ -87,18 +87,13 @@ def row(case, system, other, value, most, fine):
     return [case, system, other, report.number(value), report.number(most), verdict]
 
 
-def best_of(systems, medians):
-    """The system with the least of these medians of one case; None if there is none of them."""
-    return min((s for s in systems if s in medians), key=medians.get, default=None)
-
-
 def compared(records, medians):
     for pattern, systems, others, most in GOALS:
         for r in records:
             if r["system"] not in systems or not fnmatch.fnmatch(r["case"], pattern):
                 continue
             there = medians[r["case"]]
-            other = r["limit"] if others is LIMIT else best_of(others, there)
+            other = r["limit"] if others is LIMIT else report.best_of(others, there)
             value = report.ratio(r["median"], there.get(other))
             if value is not None:
                 yield row(r["case"], r["system"], other, value, most, value <= most)
@@ -115,7 +110,7 @@ def across(medians):
 def means(medians):
     for name, pattern, system, others, below in MEANS:
         cells = [m for case, m in medians.items() if fnmatch.fnmatch(case, pattern) and system in m]
-        ratios = [m[system] / m[best] for m in cells if (best := best_of(others, m))]
+        ratios = [m[system] / m[best] for m in cells if (best := report.best_of(others, m))]
         if ratios:
             mean = report.geometric_mean(ratios)
             other = others[0] if len(others) == 1 else "best of each"

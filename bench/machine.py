@@ -37,6 +37,19 @@ class Settings:
         return existing(self.build / "examples" / name)
 
 
+def not_built(name, package):
+    """Why a system is skipped whose program has that name; package: what it needs, or None."""
+    why = f": install {package} and configure again" if package else ""
+    return f"{name} is not built{why}"
+
+
+def notes_of_missing(programs, prefix, packages):
+    """A line for each system of which the program {prefix}_{system} was not built."""
+    for system, program in programs.items():
+        if not program:
+            yield f"SKIPPED {system}: {not_built(f'{prefix}_{system}', packages[system])}"
+
+
 def existing(path):
     return path if path.exists() else None
 

@@ -17,18 +17,14 @@ class Case:
 
     def limit_of(self, system, medians):
         """What this system is compared with, by the medians of the first metric; None: nothing."""
-        measured = [s for s in self.limits.get(system, [self.limit]) if s in medians]
-        return min(measured, key=medians.get, default=None)
-
-    def best_peer(self, medians):
-        return min((s for s in self.peers if s in medians), key=medians.get, default=None)
+        return best_of(self.limits.get(system, [self.limit]), medians)
 
 
 def records_of(suite, case, values):
     """A record per system and metric, with ratios of medians."""
     records = []
     limits = {s: case.limit_of(s, medians_of("", values)) for s in values}
-    peer = case.best_peer(medians_of("", values))
+    peer = best_of(case.peers, medians_of("", values))
     for metric, unit in case.metrics.items():
         medians = medians_of(metric, values)
         for system, median in medians.items():
@@ -49,6 +45,11 @@ def records_of(suite, case, values):
                 "values": runs,
             })
     return records
+
+
+def best_of(systems, medians):
+    """The system with the least of these medians of one case; None if there is none of them."""
+    return min((s for s in systems if s in medians), key=medians.get, default=None)
 
 
 def medians_of(metric, values):

@@ -42,11 +42,7 @@ class Suite:
         return machine.output_of([program, "--list"], self.settings.cores, 20).split()
 
     def notes(self):
-        for system, program in self.programs.items():
-            if not program:
-                package = SYSTEMS[system]
-                why = f": install {package} and configure again" if package else ""
-                yield f"SKIPPED {system}: core_{system} is not built{why}"
+        return machine.notes_of_missing(self.programs, "core", SYSTEMS)
 
     def cases(self):
         slugs = dict.fromkeys(slug for listed in self.lists.values() for slug in listed)

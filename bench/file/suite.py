@@ -32,9 +32,7 @@ class Suite:
         skipped = {}
         for system, program in self.programs.items():
             if not program:
-                package = SYSTEMS[system]
-                skipped[system] = f"{self.names[system]} is not built" + (
-                    f": install {package} and configure again" if package else "")
+                skipped[system] = machine.not_built(self.names[system], SYSTEMS[system])
             elif system in machine.REACTORS:
                 try:
                     self._run(system, "fstat-offload", self.settings.cores[:2], 10)

@@ -57,11 +57,7 @@ class Suite:
                       for s, p in self.programs.items() if p}
 
     def notes(self):
-        for system, program in self.programs.items():
-            if not program:
-                package = SYSTEMS[system]
-                why = f": install {package} and configure again" if package else ""
-                yield f"SKIPPED {system}: pool_{system} is not built{why}"
+        yield from machine.notes_of_missing(self.programs, "pool", SYSTEMS)
         if len(self.settings.cores) < 2:
             yield "SKIPPED everything: it needs two cores"
 
