@@ -13,6 +13,7 @@ BLOCKING = ("concurrentqueue_blocking", "tbb", "condvar", "go")
 MANY_TO_MANY = (*BLOCKING, "concurrentqueue", "xenium_vyukov", "xenium_kfifo", "boost_lockfree")
 IN_ORDER = ("tbb", "condvar", "go", "xenium_vyukov", "boost_lockfree")
 ASLEEP = ("wire", "wire_bridge", "wire_pool_wires", "wire_bridge_wires")
+RINGS_ASLEEP = ("wire", "wire_sleeping", "wire_wires", "wire_wires_epoll")
 
 # (cases, our systems, compared with the best of, at most so many times its figure). LIMIT stands
 # for the limit of each record.
@@ -47,12 +48,25 @@ GOALS = [
     ("buffers-64k", ("wire_swap",), ("wire",), 1),
     ("bridge-1p1c-busy", ("wire_bridge",), IN_ORDER, 1 / 0.8),
     ("pool-idle-wake", ("wire",), LIMIT, 1.2),
+    ("ring-64b-1p", ("wire",), LIMIT, 1 / 0.7),
+    ("ring-64b-1p-batch16", ("wire",), LIMIT, 1 / 1.5),
+    ("ring-1k-1p", ("wire",), LIMIT, 1 / 0.7),
+    ("ring-1m-1p", ("wire_copied",), LIMIT, 1 / 0.8),
+    ("ring-rtt-busy-64b", ("wire",), LIMIT, 1.75),
+    ("ring-rtt-sleep-2core", ("wire",), LIMIT, 1.25),
+    ("ring-rtt-sleep-1core", ("wire",), LIMIT, 1.4),
+    ("ring-rtt-sleep-?core", ("wire_wires",), LIMIT, 1.5),
+    ("arena-64b", ("wire_arena",), LIMIT, 1 / 4),
+    ("arena-64b", ("wire_arena",), ("iceoryx",), 1),
+    ("arena-rtt-busy-64b", ("wire_arena",), ("iceoryx",), 1),
 ]
 # (case, system, compared with the same system in this case, at most so many times its figure)
 ACROSS = [
     ("4p4c-8b-1000", "wire", "2p2c-8b-1000", 1 / 0.7),
     ("1p1c-8b-1000-bulk16", "wire", "1p1c-8b-1000", 1),
     ("2p2c-8b-1000-bulk16", "wire", "2p2c-8b-1000", 1),
+    ("ring-64b-4p", "wire", "ring-64b-1p", 1 / 0.8),
+    ("ring-64b-8p", "wire", "ring-64b-1p", 1 / 0.8),
 ]
 # (name, cases, system, compared with the best of these in each case, the geometric mean is below)
 MEANS = [
@@ -67,6 +81,7 @@ ABSOLUTE = [
     ("idle-10000c", OURS, 9 * 1024),
     ("idle-10000c-cpu", OURS, 0),
     ("pool-idle-cpu", ASLEEP, 0),
+    ("idle", RINGS_ASLEEP, 0),
 ]
 
 

@@ -98,6 +98,33 @@ class Goals(unittest.TestCase):
         self.assertEqual(found, {("bridge-1p1c-busy", "wire_bridge", "xenium_vyukov"):
                                  ("1.20", "1.25", "")})
 
+    def test_rings_are_compared_with_their_limits(self):
+        found = rows(records("ring-64b-1p", limit="spsc_bytes", wire=15, spsc_bytes=10, pipe=1),
+                     records("ring-64b-1p-batch16", limit="spsc_bytes", wire=6, spsc_bytes=10),
+                     records("ring-1m-1p", limit="copy", wire_copied=12, copy=10, wire=99))
+        self.assertEqual(found, {
+            ("ring-64b-1p", "wire", "spsc_bytes"): ("1.50", "1.43", "MISSED"),
+            ("ring-64b-1p-batch16", "wire", "spsc_bytes"): ("0.60", "0.67", ""),
+            ("ring-1m-1p", "wire_copied", "copy"): ("1.20", "1.25", "")})
+
+    def test_more_producers_are_compared_with_one(self):
+        found = rows(records("ring-64b-1p", wire=10), records("ring-64b-8p", wire=13))
+        self.assertEqual(found["ring-64b-8p", "wire", "ring-64b-1p"], ("1.30", "1.25", "MISSED"))
+
+    def test_sleeping_wires_have_a_goal_of_their_own(self):
+        found = rows(records("ring-rtt-sleep-1core", limit="bare_trips", wire=14.1, wire_wires=14.1,
+                             wire_wires_epoll=90, bare_trips=10))
+        self.assertEqual(found, {
+            ("ring-rtt-sleep-1core", "wire", "bare_trips"): ("1.41", "1.40", "MISSED"),
+            ("ring-rtt-sleep-1core", "wire_wires", "bare_trips"): ("1.41", "1.50", "")})
+
+    def test_an_arena_is_compared_with_the_limit_and_with_iceoryx(self):
+        found = rows(records("arena-64b", limit="boost_allocator", wire_arena=10,
+                             boost_allocator=39, iceoryx=11))
+        self.assertEqual(found, {
+            ("arena-64b", "wire_arena", "boost_allocator"): ("0.26", "0.25", "MISSED"),
+            ("arena-64b", "wire_arena", "iceoryx"): ("0.91", "1.00", "")})
+
 
 if __name__ == "__main__":
     unittest.main()

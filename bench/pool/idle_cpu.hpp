@@ -23,12 +23,12 @@ inline void sleep_for(double ns) {
     ::nanosleep(&gap, nullptr);
 }
 
-/// Of all threads of the process but this one, which is the first. Exact, while the clock of the
-/// process also counts this one's reading of it. See proc(5).
-inline double others_cpu_ns() {
+/// Of the threads below `tasks`, a folder such as /proc/self/task, but not of the one `except`. See
+/// proc(5).
+inline double threads_cpu_ns(const std::string& tasks, pid_t except = 0) {
     double sum = 0;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-        if (thread.path().filename() == std::to_string(::getpid())) continue;
+    for (const auto& thread : std::filesystem::directory_iterator(tasks)) {
+        if (thread.path().filename() == std::to_string(except)) continue;
         double ns = 0;
         if (!(std::ifstream(thread.path() / "schedstat") >> ns)) {
             std::fputs("the kernel does not tell what a thread costs\n", stderr);
@@ -37,6 +37,12 @@ inline double others_cpu_ns() {
         sum += ns;
     }
     return sum;
+}
+
+/// Of all threads of the process but this one, which is the first. Exact, while the clock of the
+/// process also counts this one's reading of it.
+inline double others_cpu_ns() {
+    return threads_cpu_ns("/proc/self/task", ::getpid());
 }
 
 /// For a second in which the consumer is in take(). What it does before it sleeps is over after

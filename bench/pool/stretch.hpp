@@ -117,11 +117,10 @@ inline double median(std::vector<double> values) {
 }
 
 /// The medians of stretches of stretch(messages), as many as the budget allows. Each is long enough
-/// for the kernel to switch between more threads than there are cores.
+/// for the kernel to switch between more threads than there are cores; the first is of `messages`.
 template <class Stretch>
-cost median_cost(Stretch stretch) {
+cost median_cost(Stretch stretch, std::uint64_t messages = 1'024) {
     const double budget = budget_ns();
-    std::uint64_t messages = 1'024;
     while (stretch(messages).wall_ns < budget / 16) messages *= 2;
     std::vector<double> wall, cpu;
     for (double spent = 0; spent < budget; spent += wall.back()) {
