@@ -81,13 +81,24 @@ struct busily {
     }
 };
 
-/// Other threads may want the core: asked as pool/retry.hpp does.
+/// Who finds no room or no record asks again after about a microsecond, then whenever the threads
+/// that also want the core have had their turn. Who asks sooner finds one record at a time, and
+/// each costs as much as a round trip.
 struct patiently {
     static void put(auto& to, std::size_t n, auto fill) {
-        retry([&] { return to.try_put(n, fill); });
+        again([&] { return to.try_put(n, fill); });
     }
     static void take(auto& from, auto use) {
-        retry([&] { return from.try_take(use); });
+        again([&] { return from.try_take(use); });
+    }
+    static void again(auto attempt) {
+        constexpr int pauses = 80, failed_max = 16;
+        for (int failed = 0; !attempt(); ++failed) {
+            if (failed < failed_max)
+                for (int i = 0; i < pauses; ++i) pause();
+            else
+                ::sched_yield();
+        }
     }
 };
 

@@ -8,8 +8,9 @@ import report
 # In the order in which they run; the package that each needs.
 OURS = dict.fromkeys(["wire", "wire_sleeping", "wire_copied", "wire_wires", "wire_wires_epoll",
                       "wire_arena"])
-LIMITS = {"spsc_bytes": None, "copy": None, "bare_trips": None,
+LIMITS = {"spsc_bytes": None, "spsc_ahead": None, "copy": None, "bare_trips": None,
           "boost_allocator": "libboost1.81-dev"}
+SPSC = ["spsc_bytes", "spsc_ahead"]
 PEERS = {
     "iceoryx": "iceoryx libiceoryx-posh-dev",
     "zeromq": "libzmq3-dev cppzmq-dev",
@@ -32,12 +33,15 @@ def metrics_of(slug):
     return ROUND_TRIP if "-rtt-" in slug else THROUGHPUT
 
 
-def limit_of(slug):
-    """The system that is the limit; "": there is none."""
+def limits_of(slug):
+    """The systems of which the best is the limit."""
     carried = CARRIED.match(slug)
-    if carried:
-        return "spsc_bytes" if carried[2] == "1" else ""
-    return {"ring": "bare_trips", "arena": "boost_allocator"}.get(slug.split("-")[0], "")
+    if not carried:
+        other = {"ring": ["bare_trips"], "arena": ["boost_allocator"]}
+        return other.get(slug.split("-")[0], [])
+    if carried[3]:
+        return ["spsc_bytes"]
+    return SPSC if carried[2] == "1" else []
 
 
 def program_case(system, slug):
@@ -64,10 +68,12 @@ class Suite:
         for slug in dict.fromkeys(s for listed in self.lists.values() for s in listed):
             systems = [s for s in self.lists if program_case(s, slug) in self.lists[s]]
             carried = CARRIED.match(slug)
-            limit = limit_of(slug)
-            # What is received by a copy is compared with a copy.
-            limits = {"wire_copied": ["copy"]} if "copy" in systems else {}
-            yield report.Case(slug, systems, metrics_of(slug), limit, limits,
+            limits = limits_of(slug)
+            of_system = dict.fromkeys(systems, limits) if len(limits) > 1 else {}
+            if "copy" in systems:  # what is received by a copy is compared with a copy
+                of_system["wire_copied"] = ["copy"]
+            yield report.Case(slug, systems, metrics_of(slug),
+                              "" if len(limits) != 1 else limits[0], of_system,
                               group=carried[1] if carried else slug,
                               peers=tuple(s for s in systems if s in PEERS))
 

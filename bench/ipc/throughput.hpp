@@ -23,7 +23,7 @@ template <std::size_t Bytes, class Sender>
 void put_batches(Sender& to, std::uint64_t count) {
     for (std::uint64_t done = 0; done < count;) {
         const std::size_t most = std::min<std::uint64_t>(batch_max, count - done);
-        retry([&] {
+        patiently::again([&] {
             const std::size_t some = to.try_put_some(
                 Bytes, most, [&](std::size_t i, void* at) { payload<Bytes>::write(at, done + i); });
             done += some;
