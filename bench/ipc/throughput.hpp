@@ -21,7 +21,8 @@ void put_record(Sender& to, std::uint64_t number) {
 
 template <std::size_t Bytes, class Sender>
 void put_batches(Sender& to, std::uint64_t count) {
-    for (std::uint64_t done = 0; done < count;) {
+    std::uint64_t done = 0;
+    while (done < count) {
         const std::size_t most = std::min<std::uint64_t>(batch_max, count - done);
         patiently::again([&] {
             const std::size_t some = to.try_put_some(
