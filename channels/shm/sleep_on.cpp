@@ -21,9 +21,10 @@ sleeper::~sleeper() {
         const std::lock_guard guard(lock_);
         stop_ = true;
         if (word_) {
-            // It may be about to sleep: then it finds another value.
+            // It may be about to sleep: then it finds another value. And others may sleep on the
+            // same word, so it is not enough to wake one.
             word_->fetch_add(1, std::memory_order_relaxed);
-            system_sync::futex_wake(*word_);
+            system_sync::futex_wake_all(*word_);
         }
     }
     changed_.notify_one();

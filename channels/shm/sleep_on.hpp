@@ -20,7 +20,7 @@ namespace wire::shm::detail {
 /// A call begins that may block. ECANCELED: the running wire is cancelled.
 int begin_call() noexcept;
 
-/// Sleeps on one word, one sleep at a time.
+/// Sleeps on one word, one sleep at a time. Others may sleep on the same word.
 class sleeper : wire::detail::immovable {
 public:
     using word = system_sync::word;
@@ -29,8 +29,8 @@ public:
     ~sleeper();
 
     /// Sleeps while `w` holds `value`, until it is woken or `until`, of the system's clock; may
-    /// return early. Of wires, the
-    /// others of the thread run meanwhile. Returns 0, or in a wire ECANCELED or why it cannot wait.
+    /// return early. Of wires, the others of the thread run meanwhile. Returns 0, or in a wire
+    /// ECANCELED or why it cannot wait.
     int sleep(word& w, std::uint32_t value, deadline until) noexcept;
 
     /// `here` is signalled when `w` no longer holds `value`, or at `until`. Returns false if there

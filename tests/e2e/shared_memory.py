@@ -6,57 +6,14 @@ import pathlib
 import re
 import signal
 import struct
-import subprocess
 import sys
-import threading
 import unittest
 
-from harness import PATIENCE
+from harness import Program
 
-FOLDER = pathlib.Path(sys.argv.pop(1)).resolve()
+Program.folder = pathlib.Path(sys.argv.pop(1)).resolve()
 LINE = re.compile(r"(\d+) (sent|died after) (\d+) records(?:, (\d+) to (\d+))?; "
                   r"(\d+) missing, (\d+) torn\n")
-
-
-class Program:
-    """A program of the examples, killed at the end of the test, or when patience ends."""
-
-    def __init__(self, test, name, *args, stdout=subprocess.PIPE):
-        self.process = subprocess.Popen([FOLDER / name, *map(str, args)], text=True,
-                                        stdin=subprocess.DEVNULL, stdout=stdout,
-                                        stderr=subprocess.PIPE)
-        self.pid = self.process.pid
-        self.lines = []
-        self.guard = threading.Timer(PATIENCE, self.process.kill)
-        self.guard.start()
-        test.addCleanup(self.close)
-
-    def close(self):
-        self.guard.cancel()
-        if self.process.returncode is None:
-            self.process.kill()
-        self.process.communicate()
-
-    def send(self, number):
-        self.process.send_signal(number)
-
-    def kill(self):
-        self.send(signal.SIGKILL)
-        self.process.wait()
-
-    def line(self, wanted):
-        """The next line of which `wanted` is true."""
-        for text in self.process.stdout:
-            self.lines.append(text)
-            if wanted(text):
-                return text
-        raise AssertionError(f"it ended without that line: {self.lines}, "
-                             f"{self.process.stderr.read()}")
-
-    def end(self):
-        """Its exit code, and what it has said since the last line."""
-        out, err = self.process.communicate()
-        return self.process.returncode, out, err
 
 
 class Consumer(Program):

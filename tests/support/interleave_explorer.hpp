@@ -110,6 +110,17 @@ public:
         return me;
     }
 
+    /// Ends the running thread here: it is killed, and its frames are not unwound. What it has
+    /// stored arrives.
+    [[noreturn]] void kill() {
+        memory.barrier(running_);
+        log.line(running_, "is killed");
+        self().status = status::finished;
+        self().killed = true;
+        switch_to(successor());
+        __builtin_unreachable();
+    }
+
     /// A thread that spins goes on only once something may look different to it.
     void pause() {
         count_step();
@@ -165,6 +176,7 @@ private:
         const void* sleeps_on = nullptr;
         std::optional<std::int64_t> until;  // which time it sleeps
         bool woken = false;
+        bool killed = false;             // its flow never goes on
         std::uint64_t changes_seen = 0;  // made by others, when its last pause ended
         bool read_clock = false;         // since then
     };
@@ -173,6 +185,7 @@ private:
 
     void start(std::size_t i, const body& b) {
         thread& t = threads_[i];
+        if (std::exchange(t.killed, false)) t.flow.start(stacks_[i - 1], &main_of_thread);
         t.work = b;
         t.status = status::ready;
         t.fresh = true;

@@ -51,6 +51,10 @@ class fiber {
 public:
     /// The first switch here calls `entry` on `stack`; it must not return.
     void start(const fiber_stack& stack, void (*entry)(boost::context::detail::transfer_t)) {
+#if WIRE_TEST_ASAN
+        // Of a flow that was given up.
+        __asan_unpoison_memory_region(stack.usable(), fiber_stack::usable_size);
+#endif
         low_ = stack.usable();
         size_ = fiber_stack::usable_size;
         at_ = boost::context::detail::make_fcontext(stack.usable() + size_, size_, entry);

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 
+#include "gate.hpp"
 #include "ring_sync.hpp"
 
 namespace interleave {
@@ -75,21 +76,6 @@ private:
     alignas(wire::shm::detail::page) static inline std::array<std::byte, size> memory_{};
     static inline const small_ring* current_ = nullptr;
     record_cells cells_;
-};
-
-/// Holds up threads until one has passed a point of its own. Orders nothing.
-class gate {
-public:
-    void open() {
-        open_.store(1, std::memory_order_relaxed);
-        sync::futex_wake(open_, 1);
-    }
-    void pass() {
-        while (open_.load(std::memory_order_relaxed) == 0) sync::futex_wait(open_, 0);
-    }
-
-private:
-    sync::word open_{0};
 };
 
 inline void fill(std::span<std::byte> bytes, int value) {

@@ -64,6 +64,9 @@ struct system_sync {
     static void futex_wake(word& w) noexcept {
         ::syscall(SYS_futex, &w, FUTEX_WAKE, 1, nullptr, nullptr, 0);
     }
+    static void futex_wake_all(word& w) noexcept {
+        ::syscall(SYS_futex, &w, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+    }
     static constexpr std::int64_t never = INT64_MAX;
 
     static std::int64_t now_ns() noexcept {
