@@ -8,7 +8,6 @@
 // dies it says so, after all records that it had committed. At control-C it closes the ring, takes
 // what is left in it and removes it.
 
-
 #include <cerrno>
 #include <chrono>
 #include <cinttypes>
