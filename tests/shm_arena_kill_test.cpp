@@ -81,7 +81,7 @@ TEST_CASE("shm arena: a user is killed at any instruction of taking pages for sl
     WIRE_LEAVE_OUT_UNLESS_STEPPING;
     arena_marks seen;
     const auto call = [](visitor& v) {
-        for (const std::size_t n : {10, 10, 1500, 9000}) keep(v, v.in->allocate(n));
+        for (const std::size_t n : {10U, 10U, 1500U, 9000U}) keep(v, v.in->allocate(n));
     };
     CHECK(kill_everywhere({join, call}, seen) == "");
     CHECK(seen.locked > 0);

@@ -386,7 +386,10 @@ TEST_CASE("shm ring: a wire waits, and others of its thread run") {
         int ticks = 0;
         bool done = false;
         auto ticker = spawn([&] {
-            for (; !done; ++ticks) CHECK(sleep(within(1ms)));
+            while (!done) {
+                CHECK(sleep(within(1ms)));
+                ++ticks;
+            }
         });
         std::jthread other([&] {
             producer p;

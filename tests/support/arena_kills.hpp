@@ -22,7 +22,7 @@ inline constexpr std::size_t heap_bytes = 96 * 1024;
 inline constexpr std::uint32_t from_child = 1, to_child = 2, of_child_alone = 3;
 
 inline std::string small(int i) {
-    return "small " + std::to_string(i);
+    return std::string("small ").append(std::to_string(i));
 }
 inline std::string large(int i) {
     return std::string(9000, static_cast<char>('a' + i));
@@ -121,7 +121,7 @@ public:
             sleeper_.join();
         else
             listen();
-        if (heard_ != expected_) return "heard " + joined(heard_);
+        if (heard_ != expected_) return std::string("heard ").append(joined(heard_));
         if (last_ != "!EPIPE") return "at the end: " + last_;
         if (a_.has_producers(from_child)) return "there is a producer still";
         if (std::string wrong = take_the_rest(); !wrong.empty()) return wrong;
@@ -133,7 +133,7 @@ public:
 private:
     static std::string joined(const std::vector<std::string>& all) {
         std::string text;
-        for (const std::string& one : all) text += "[" + one.substr(0, 20) + "]";
+        for (const std::string& one : all) text.append("[").append(one, 0, 20).append("]");
         return text;
     }
     void listen() {
@@ -152,7 +152,7 @@ private:
         const auto all = all_to_child();
         for (auto next = all.begin() + taken_; next != all.end(); ++next)
             if (const std::string got = received(b_, to_child, within(0s)); got != *next)
-                return "after " + std::to_string(taken_) + ": " + got.substr(0, 20);
+                return std::to_string(taken_) + " were received, then: " + got.substr(0, 20);
         if (received(b_, to_child, within(0s)) != "!ETIMEDOUT") return "something is doubled";
         if (!b_.leave_channel(to_child)) return "it cannot leave";
         return "";
@@ -160,7 +160,8 @@ private:
     std::string as_before() {
         static_cast<void>(a_.allocate(heap_bytes));  // fails, and looks for all that is free
         const std::size_t free = longest_free(a_, heap_bytes);
-        if (free != heap_bytes - record_overhead) return "only " + std::to_string(free) + " free";
+        if (free != heap_bytes - record_overhead)
+            return std::string("only ").append(std::to_string(free)).append(" free");
         if (memory_.users() != 2) return std::to_string(memory_.users()) + " users";
         if (a_.channels().size() != 2) return std::to_string(a_.channels().size()) + " channels";
         if (memory_.is_locked()) return "it is locked";
@@ -214,7 +215,7 @@ inline std::string kill_everywhere(const arena_plan& p, arena_marks& seen) {
         if (!wrong.empty()) break;
         const auto go = [&](stepped_child& child) { child.go(when.of_child(), n); };
         wrong = kill_after(p, s, seen, go, n % 2 == 0);
-        if (!wrong.empty()) wrong += " after " + std::to_string(n) + " steps";
+        if (!wrong.empty()) wrong.append(" after ").append(std::to_string(n)).append(" steps");
     }
     if (wrong.empty() && open_descriptors() > descriptors + 3) wrong = "descriptors stay open";
     std::printf(
