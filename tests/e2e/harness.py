@@ -179,8 +179,10 @@ class Program:
 
     def end(self):
         """Its exit code, and what it has said since the last line."""
-        out, err = self.process.communicate()
-        return self.process.returncode, out, err
+        # communicate() would leave out what was read together with that line.
+        out = self.process.stdout.read() if self.process.stdout else None
+        err = self.process.stderr.read()
+        return self.process.wait(PATIENCE), out, err
 
 
 def refused(*args, program="echo_server", **more):
