@@ -146,7 +146,10 @@ private:
 
     // Who never sleeps hears of the new and the dead here.
     void hear() noexcept {
-        if (attachments() != looked_at_ || watch_.has_news()) [[unlikely]]
+        // Who cannot be watched is looked at now and then.
+        constexpr unsigned look_every = 1024;
+        const bool looks_itself = !all_watched_ && ++looks_ % look_every == 0;
+        if (attachments() != looked_at_ || watch_.has_news() || looks_itself) [[unlikely]]
             look_for_the_dead();
     }
     // As of the sweep; who died before it was attached is not told of.
@@ -226,6 +229,7 @@ private:
     std::uint64_t looked_at_ = 0;  // so many attachments: the owners of those are watched
     bool heavy_ = false;           // it can make bringers pass a barrier
     bool all_watched_ = true;
+    unsigned looks_ = 0;  // while not
     bool peeked_ = false;
     record held_{};   // if it is
     int untold_ = 0;  // an error that a select has found, for the next try_peek()
