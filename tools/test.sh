@@ -81,7 +81,7 @@ formatted() {
         | xargs -0 clang-format --dry-run -Werror
 }
 linted() {
-    run-clang-tidy -quiet -p build/debug '/(stack|runtime|pool|io|channels)/[a-z_]+\.cpp$' \
+    run-clang-tidy -quiet -p build/debug '/(stack|runtime|pool|io|channels)(/shm)?/[a-z_]+\.cpp$' \
         2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' | grep -E '(warning|error):' | sort -u
     [ "${PIPESTATUS[0]}" = 0 ]
 }

@@ -93,12 +93,12 @@ result<arena_record> arena::adopt(std::span<std::byte> bytes) noexcept {
     return arena_record(*state_, bytes);
 }
 
-result<void> arena::emptied_if(result<void>&& sent, arena_record& record) noexcept {
+result<void> arena::emptied_if(result<void> sent, arena_record& record) noexcept {
     if (sent) {
         record.of_ = nullptr;
         record.bytes_ = {};
     }
-    return std::move(sent);
+    return sent;
 }
 result<void> arena::send(std::uint32_t id, arena_record& record, deadline until) {
     if (!holds(record)) return failure{EINVAL};

@@ -178,7 +178,8 @@ struct arena_geometry {
     }
 };
 
-template <class Sync>
+// Lines of their own for what is changed by many.
+template <class Sync>  // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct basic_arena_header {
     template <class T>
     using atomic = typename Sync::template atomic<T>;

@@ -139,7 +139,7 @@ result<std::span<std::byte>> arena_state::add_segment(std::uint32_t id, std::siz
         // [C'] acquire: what has changed. Pairs with [C].
         const std::uint32_t seen = header().changed.load(std::memory_order_acquire);
         bool is_mine = false;
-        const result<bytes> memory = find_or_make_segment(id, n, is_mine);
+        result<bytes> memory = find_or_make_segment(id, n, is_mine);
         if (is_mine && memory) return initialised(id, *memory, initialise);
         if (memory.code() != EAGAIN) return memory;
         const std::int64_t now = arena_sync::now_ns();

@@ -26,8 +26,8 @@ sender& sender::operator=(sender&& other) noexcept {
     if (this == &other) return *this;
     // The sleeper rings a word of its ring at its end: it goes before that memory does.
     const sender before(std::move(*this));
-    producer::operator=(std::move(other));
     sleeper_ = std::move(other.sleeper_);
+    producer::operator=(std::move(other));
     return *this;
 }
 sender::~sender() {

@@ -178,7 +178,7 @@ private:
         return r.of_ && r.of_ == state_.get();
     }
     result<arena_record> record_of(result<std::span<std::byte>>&& bytes) noexcept;
-    static result<void> emptied_if(result<void>&& sent, arena_record& record) noexcept;
+    static result<void> emptied_if(result<void> sent, arena_record& record) noexcept;
 
     // For a select.
     [[nodiscard]] bool ready(std::uint32_t id) noexcept;

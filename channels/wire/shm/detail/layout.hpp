@@ -37,8 +37,9 @@ struct ring_geometry {
     friend bool operator==(const ring_geometry&, const ring_geometry&) = default;
 };
 
-/// Offset 0. Written once, `magic` last, but for the words of the consumer.
-template <class Sync>
+/// Offset 0. Written once, `magic` last, but for the words of the consumer. Lines of their own for
+/// what different processes change.
+template <class Sync>  // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct basic_ring_header {
     template <class T>
     using atomic = typename Sync::template atomic<T>;
