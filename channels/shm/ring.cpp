@@ -328,16 +328,12 @@ void ring::release() noexcept {
 }
 
 result<std::size_t> ring::recv(std::span<std::byte> into, deadline until) {
-    const result<record> got = peek(until);
-    if (!got) return failure{got.code()};
-    if (got->bytes.size() > into.size()) return failure{EMSGSIZE};
-    const std::size_t n = got->bytes.size();
-    std::memcpy(into.data(), got->bytes.data(), n);
-    release();
-    return n;
+    return copied(peek(until), into);
 }
 result<std::size_t> ring::try_recv(std::span<std::byte> into) {
-    const result<record> got = try_peek();
+    return copied(try_peek(), into);
+}
+result<std::size_t> ring::copied(const result<record>& got, std::span<std::byte> into) noexcept {
     if (!got) return failure{got.code()};
     if (got->bytes.size() > into.size()) return failure{EMSGSIZE};
     const std::size_t n = got->bytes.size();

@@ -120,6 +120,8 @@ private:
     friend class record_branch;
     class state;
 
+    result<std::size_t> copied(const result<record>& got, std::span<std::byte> into) noexcept;
+
     // For a select.
     [[nodiscard]] bool ready() noexcept;
     int begin_wait(wire::detail::place& here) noexcept;
