@@ -66,6 +66,27 @@ TEST_CASE("shm arena open: one that is kept stays with all that is in it, until 
     CHECK(!is_there(name));
 }
 
+TEST_CASE("shm arena open: a forked child's copy of a user waits for no thread of its parent") {
+    const std::string name = arena::unique_name();
+    arena a = arena::create(name);
+    CHECK(a.add_channel(1, role::consumer));
+    const pid_t other = in_child([&] {
+        arena b = arena::open(name);
+        return b.add_channel(1, role::producer) ? ::pause() : 1;
+    });
+    while (!a.has_producers(1)) std::this_thread::yield();
+    CHECK(a.recv(1, within(1ms)).code() == ETIMEDOUT);  // watches it, on a thread
+    CHECK(exit_code(in_child([&] {
+              ::alarm(20);
+              { const arena copy = std::move(a); }
+              return 0;
+          })) == 0);
+    CHECK(a.has_producers(1));
+    ::kill(other, SIGKILL);
+    exit_code(other);
+    CHECK(a.recv(1, soon()).code() == EPIPE);
+}
+
 TEST_CASE("shm arena open: one whose users have all died is no more") {
     const std::string name = arena::unique_name();
     const auto die_in_it = [&] {

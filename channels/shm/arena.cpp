@@ -23,8 +23,16 @@ void arena_record::free() noexcept {
 
 arena::arena(std::unique_ptr<arena_state> s) noexcept : state_(std::move(s)) {}
 arena::arena(arena&&) noexcept = default;
-arena& arena::operator=(arena&&) noexcept = default;
-arena::~arena() = default;
+arena& arena::operator=(arena&& other) noexcept {
+    if (this == &other) return *this;
+    const arena before(std::move(*this));
+    state_ = std::move(other.state_);
+    return *this;
+}
+arena::~arena() {
+    // The threads that a forked child would wait for are its parent's.
+    if (state_ && !state_->is_of_this_process()) static_cast<void>(state_.release());
+}
 
 arena arena::create(const std::string& name, const arena_options& options) {
     return arena(std::make_unique<arena_state>(name, find::missing, options));

@@ -20,7 +20,6 @@ arena_state::arena_state(const std::string& name, find what, const arena_options
 }
 
 arena_state::~arena_state() {
-    if (::getpid() != pid_) return;  // a forked child's copy
     WIRE_ASSERT(records_ == 0, "an arena's handle ends before its records");
     watch_.reset();
     const file_lock nobody_comes(segment_.memory.fd());

@@ -6,6 +6,8 @@
 //     arena_transfer.cpp   sends and receives, and waits for it
 #pragma once
 
+#include <unistd.h>
+
 #include <array>
 #include <memory>
 #include <optional>
@@ -36,6 +38,7 @@ class arena_state : wire::detail::immovable {
 public:
     arena_state(const std::string& name, find what, const arena_options& options);
     ~arena_state();
+    [[nodiscard]] bool is_of_this_process() const noexcept { return ::getpid() == pid_; }
 
     result<void> add_channel(std::uint32_t id, role as, std::uint64_t type);
     result<void> leave_channel(std::uint32_t id);
