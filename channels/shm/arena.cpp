@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <random>
 
+#include "abandon.hpp"
 #include "arena_state.hpp"
 
 namespace wire::shm {
@@ -30,8 +31,7 @@ arena& arena::operator=(arena&& other) noexcept {
     return *this;
 }
 arena::~arena() {
-    // The threads that a forked child would wait for are its parent's.
-    if (state_ && !state_->is_of_this_process()) static_cast<void>(state_.release());
+    if (state_ && !state_->is_of_this_process()) detail::abandon(state_);
 }
 
 arena arena::create(const std::string& name, const arena_options& options) {

@@ -6,6 +6,7 @@
 
 #include <wire/assert.hpp>
 #include <wire/detail/running.hpp>
+#include "abandon.hpp"
 #include "create.hpp"
 #include "death_watch.hpp"
 #include "sleep_on.hpp"
@@ -263,8 +264,7 @@ ring& ring::operator=(ring&& other) noexcept {
     return *this;
 }
 ring::~ring() {
-    // The threads that a forked child would wait for are its parent's.
-    if (state_ && !state_->is_of_this_process()) static_cast<void>(state_.release());
+    if (state_ && !state_->is_of_this_process()) detail::abandon(state_);
 }
 
 ring ring::create(const std::string& name, const ring_options& options) {

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "abandon.hpp"
 #include "sleep_on.hpp"
 
 namespace wire::shm {
@@ -31,8 +32,7 @@ sender& sender::operator=(sender&& other) noexcept {
     return *this;
 }
 sender::~sender() {
-    // The thread that a forked child would wait for is its parent's.
-    if (is_copy()) static_cast<void>(sleeper_.release());
+    if (is_copy()) detail::abandon(sleeper_);
 }
 
 sender sender::attach(const std::string& name) {
