@@ -9,7 +9,6 @@
 
 #include <wire/branch.hpp>
 #include <wire/exchange_branch.hpp>
-#include <wire/shm/arena_branch.hpp>
 #include <wire/shm/record_branch.hpp>
 
 namespace wire {
@@ -47,13 +46,15 @@ auto on_put(pool<T>& to, T& value, F f) {
 /// `f(result<record>)`.
 template <class F>
 auto on_record(shm::ring& from, F f) {
-    return detail::branch_to<shm::record_branch, F>(std::move(f), from);
+    using at_ring = shm::record_branch<shm::detail::from_ring>;
+    return detail::branch_to<at_ring, F>(std::move(f), shm::detail::from_ring{from});
 }
 /// The oldest record of a channel whose consumer the arena's handle is, or what recv() fails with.
 /// `f(result<arena_record>)`.
 template <class F>
 auto on_record(shm::arena& from, std::uint32_t id, F f) {
-    return detail::branch_to<shm::arena_branch, F>(std::move(f), from, id);
+    using at_arena = shm::record_branch<shm::detail::from_arena>;
+    return detail::branch_to<at_arena, F>(std::move(f), shm::detail::from_arena{from, id});
 }
 /// `fd` can be read without blocking, as io::wait_readable(): a hint, which another wire may be
 /// faster to use; or it cannot be waited for, as EBADF. `f()`, or `f(result<void>)` to tell these

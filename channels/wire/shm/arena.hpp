@@ -32,11 +32,11 @@ struct arena_options {
 enum class role : unsigned char { producer, consumer };
 
 class arena;
-class arena_branch;
 
 namespace detail {
 class arena_state;
-}
+struct from_arena;
+}  // namespace detail
 
 /// Memory of an arena's heap, which belongs to one user until it is sent or freed. Empty if it was
 /// moved from or sent. Its bytes are aligned to 16. It must be gone before the arena that it is of.
@@ -64,7 +64,6 @@ public:
 
 private:
     friend class arena;
-    friend class arena_branch;
     arena_record(detail::arena_state& of, std::span<std::byte> bytes) noexcept
         : of_(&of), bytes_(bytes) {}
     void free() noexcept;
@@ -172,7 +171,7 @@ public:
     result<std::span<std::byte>> segment(std::uint32_t id);
 
 private:
-    friend class arena_branch;
+    friend struct detail::from_arena;
     explicit arena(std::unique_ptr<detail::arena_state> s) noexcept;
     [[nodiscard]] bool holds(const arena_record& r) const noexcept {
         return r.of_ && r.of_ == state_.get();

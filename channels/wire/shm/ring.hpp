@@ -18,6 +18,10 @@
 
 namespace wire::shm {
 
+namespace detail {
+struct from_ring;
+}
+
 /// The sizes of a new ring, and what becomes of its name.
 struct ring_options {
     /// So many producers at once, 1 to 1,024.
@@ -117,7 +121,7 @@ public:
     [[nodiscard]] std::size_t longest() const noexcept;
 
 private:
-    friend class record_branch;
+    friend struct detail::from_ring;
     class state;
 
     result<std::size_t> copied(const result<record>& got, std::span<std::byte> into) noexcept;
