@@ -73,6 +73,12 @@ public:
     /// the last one to be closed deletes the backend.
     void retire() noexcept;
 
+    /// From now on rest() is called instead of a poll() that sleeps. Returns the descriptor that is
+    /// readable then when run_once() is to be called. Throws std::system_error.
+    virtual int expose() = 0;
+    /// No more.
+    virtual void hide() noexcept = 0;
+
     /// Which it is, and why: "io_uring", or "epoll: io_uring_setup: EPERM".
     [[nodiscard]] std::string_view line() const noexcept { return line_; }
 

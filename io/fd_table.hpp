@@ -98,6 +98,10 @@ public:
     /// The record of a number that may be somebody else's; nullptr if there is no memory for one.
     fd_entry* find_or_add(int fd) noexcept;
     fd_entry& operator[](std::uint32_t index) noexcept { return entries_[index]; }
+    /// How many records there are, used or not.
+    [[nodiscard]] std::uint32_t size() const noexcept {
+        return static_cast<std::uint32_t>(entries_.size());
+    }
 
 private:
     backend& home_;

@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::size_t events_per_call = 512;
 constexpr std::uint64_t wakeup_tag = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t timer_tag = wakeup_tag - 1;
 constexpr std::uint32_t read_events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
 constexpr std::uint32_t write_events = EPOLLOUT | EPOLLHUP | EPOLLERR;
 constexpr std::uint32_t read_ends = EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
@@ -38,18 +40,56 @@ void reactor_epoll::bind() {
                       more_files);
     make_wakeup();
     if (awake_) return;
+    watch_always(wakeup_, wakeup_tag);
+    awake_ = true;
+}
+
+// Registers a descriptor of the reactor's own, which is never read.
+void reactor_epoll::watch_always(int fd, std::uint64_t tag) {
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
-    event.data.u64 = wakeup_tag;
+    event.data.u64 = tag;
     made("epoll_ctl",
-         invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeup_, &event); }),
+         invoke("epoll_ctl", [&] { return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event); }),
          "raise fs.epoll.max_user_watches");
-    awake_ = true;
+}
+
+int reactor_epoll::expose() {
+    constexpr int flags = TFD_CLOEXEC | TFD_NONBLOCK;
+    timer_ = made("timerfd_create",
+                  invoke("timerfd_create", [] { return ::timerfd_create(CLOCK_MONOTONIC, flags); }),
+                  more_files);
+    timer_at_ = deadline::never_ns;
+    try {
+        watch_always(timer_, timer_tag);
+    } catch (...) {
+        hide();
+        throw;
+    }
+    return epoll_;
+}
+
+void reactor_epoll::hide() noexcept {
+    ::close(std::exchange(timer_, -1));
+}
+
+bool reactor_epoll::rest(deadline until) {
+    if (until.ns() < timer_at_) {
+        timer_at_ = until.ns();
+        itimerspec at{};  // of an absolute time, 0 would stop it
+        at.it_value = remaining(std::max(until, deadline::at_ns(1)), 0);
+        made("timerfd_settime",
+             invoke("timerfd_settime",
+                    [&] { return ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr); }),
+             "is it refused here?");
+    }
+    return fetched_ < events_per_call;
 }
 
 void reactor_epoll::poll(deadline until) {
     std::array<epoll_event, events_per_call> events;
     const auto n = sleep_in_kernel(events, until);
+    fetched_ = static_cast<std::size_t>(std::max<std::ptrdiff_t>(n, 0));
     for (std::ptrdiff_t i = 0; i < n; ++i)
         on_event(events[static_cast<std::size_t>(i)].data.u64,
                  events[static_cast<std::size_t>(i)].events);
@@ -85,6 +125,10 @@ std::ptrdiff_t reactor_epoll::sleep_in_kernel(std::span<epoll_event> events, dea
 
 void reactor_epoll::on_event(std::uint64_t tag, std::uint32_t events) noexcept {
     if (tag == wakeup_tag) return;
+    if (tag == timer_tag) {
+        timer_at_ = deadline::never_ns;
+        return;
+    }
     fd_entry& e = table_[static_cast<std::uint32_t>(tag)];
     if (e.generation != tag >> 32) return;  // of a descriptor that is gone
     if (e.foreign)

@@ -12,6 +12,10 @@
 // Descriptors of others may be closed and their numbers used again without our knowledge. They are
 // armed for one event at every wait (EPOLLONESHOT); ENOENT then tells that it is another file.
 //
+// Another loop is given the epoll descriptor itself, which then watches a timerfd, too. All that makes
+// it readable is edge-triggered or for one event, so that the poll at the begin of run_once() takes it
+// back: one system call, and none at the end. The timerfd is set only for an earlier time than it has.
+//
 // An event carries the index and generation of its record. The generation changes when the record
 // is given up, so an event that was fetched before and is looked at after is dropped.
 #pragma once
@@ -30,6 +34,9 @@ public:
     using backend::backend;
     void bind() override;
     void poll(deadline until) override;
+    bool rest(deadline until) override;
+    int expose() override;
+    void hide() noexcept override;
     std::ptrdiff_t complete(int fd, fd_entry*& entry, operation& op,
                             deadline until) noexcept override;
     int wait(int fd, half h, deadline until) noexcept override;
@@ -49,6 +56,7 @@ private:
     int wait_owned(fd_entry& e, half h, deadline until) noexcept;
     int look_again(fd_entry& e, half h) noexcept;
 
+    void watch_always(int fd, std::uint64_t tag);
     std::ptrdiff_t sleep_in_kernel(std::span<epoll_event> events, deadline until);
     void on_event(std::uint64_t tag, std::uint32_t events) noexcept;
     void on_owned_event(fd_entry& e, std::uint32_t events) noexcept;
@@ -57,6 +65,9 @@ private:
     int epoll_ = -1;
     bool awake_ = false;   // knows the eventfd
     bool coarse_ = false;  // epoll_pwait2 is refused
+    int timer_ = -1;       // timerfd, edge-triggered: never read; while exposed
+    std::int64_t timer_at_ = deadline::never_ns;
+    std::size_t fetched_ = 0;  // events of the last poll()
 };
 
 }  // namespace wire::io::detail

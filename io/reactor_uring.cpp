@@ -16,10 +16,6 @@
 namespace wire::io::detail {
 namespace {
 
-// What a submission is about: the low bits of its user data.
-enum tag : std::uintptr_t { a_flight, a_poll, an_acceptor, the_wakeup, nothing };
-constexpr std::uintptr_t tag_mask = 7;
-
 std::uint64_t tagged(const void* object, tag kind) noexcept {
     return reinterpret_cast<std::uintptr_t>(object) | kind;
 }
@@ -42,8 +38,6 @@ constexpr std::size_t accepted_max = 32;
 bool has_accepted(const fd_entry& e) noexcept {
     return e.accepts && (e.accepts->taken < e.accepts->accepted.size() || e.accepts->error);
 }
-
-constexpr const char* use_epoll = "or set WIRE_REACTOR=epoll";
 
 }  // namespace
 
@@ -112,7 +106,10 @@ void reactor_uring::on_completion(const completion& c) noexcept {
         case an_acceptor:
             return on_accept(object_of<acceptor>(c.about), c);
         case the_wakeup:
-            if (!(c.flags & IORING_CQE_F_MORE)) arm_wakeup();
+            if (!(c.flags & IORING_CQE_F_MORE) && outer_ < 0) arm_wakeup();
+            break;
+        case the_timer:
+            timer_at_ = deadline::never_ns;
             break;
         default:
             break;
@@ -353,6 +350,7 @@ int reactor_uring::wait(int fd, half h, deadline until) noexcept {
         if (h == half::read && has_accepted(*e)) return wire::detail::check_cancelled();
         fd_waiter me;
         (*e)[h].waiters.push_back(me);
+        if (outer_ >= 0) hint(*e);
         outcome = sleep_armed(me, fd, h, until);
     }
     return outcome;
@@ -371,6 +369,7 @@ bool reactor_uring::watch(fd_waiter& w, int fd, half h) noexcept {
         return true;
     }
     (*e)[h].waiters.push_back(w);
+    if (outer_ >= 0) hint(*e);
     return false;
 }
 

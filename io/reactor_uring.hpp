@@ -17,6 +17,17 @@
 // close() never suspends: it cancels the flights of the descriptor, whose wires return EBADF later,
 // and submits what is queued, so that nothing refers to the number when it is used again.
 //
+// Another loop is given an epoll descriptor over the eventfd that notify() writes to. The ring signals
+// that eventfd, too, instead of polling it: its own descriptor wakes no poll where completions are
+// deferred. Timers are timeouts of the ring, submitted with the rest. Everything there is
+// edge-triggered or for one event, and taken back by one system call at the end of run_once(), before
+// the last look for completions: one that comes later signals again.
+//
+// The kernel does not signal at once, and may not signal at all, what completes inside a write to
+// somebody else's eventfd. So the epoll watches what wires of others' descriptors wait for as well,
+// only to wake the other loop: the completion is the ring's. Such an event may come first; so what is
+// still waited for then is watched again.
+//
 // The user data of a submission is the address of what it is about, with its kind in the low bits.
 #pragma once
 
@@ -28,6 +39,12 @@
 #include "ring.hpp"
 
 namespace wire::io::detail {
+
+inline constexpr const char* use_epoll = "or set WIRE_REACTOR=epoll";
+
+/// What a submission is about: the low bits of its user data.
+enum tag : std::uintptr_t { a_flight, a_poll, an_acceptor, the_wakeup, the_timer, nothing };
+inline constexpr std::uintptr_t tag_mask = 7;
 
 /// An operation of a wire, on its stack, from its submission to its completion.
 struct flight : wire::detail::waiter {
@@ -60,6 +77,9 @@ public:
     using backend::backend;
     void bind() override;
     void poll(deadline until) override;
+    bool rest(deadline until) override;
+    int expose() override;
+    void hide() noexcept override;
 
     std::ptrdiff_t complete(int fd, fd_entry*& entry, operation& op,
                             deadline until) noexcept override;
@@ -80,6 +100,9 @@ private:
     void shut() noexcept override;
 
     void arm_wakeup() noexcept;
+    void arm_timer(std::int64_t at) noexcept;
+    void hint(fd_entry& e) noexcept;
+    bool take_hints() noexcept;
     void take_completions() noexcept;
     void settle() noexcept;
     void on_completion(const completion& c) noexcept;
@@ -108,6 +131,9 @@ private:
     void abandon(acceptor& a) noexcept;
 
     ring ring_;
+    int outer_ = -1;  // epoll; while exposed
+    std::int64_t timer_at_ = deadline::never_ns;
+    __kernel_timespec timer_time_{};  // of a submission
     wire::detail::list<flight> flights_;
     std::deque<poll_request> polls_;
     poll_request* free_poll_ = nullptr;

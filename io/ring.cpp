@@ -17,6 +17,11 @@ constexpr unsigned few = 32;  // where locked memory is scarce
 // A ring may be mapped where another thread's has been, by system calls that no sanitizer sees.
 char mappings;
 
+// Whether completions wait for a system call to be seen.
+bool must_fetch(const io_uring& r) noexcept {
+    return (IO_URING_READ_ONCE(*r.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
 // liburing returns errors negative, and leaves errno alone.
 template <class Fn>
 int call(const char* name, Fn&& fn) noexcept {
@@ -88,6 +93,19 @@ void ring::close() noexcept {
     open_ = false;
 }
 
+bool ring::has_news() const noexcept {
+    return ::io_uring_cq_ready(&ring_) > 0 || must_fetch(ring_);
+}
+
+int ring::signal(int eventfd) noexcept {
+    return -call("io_uring_register", [&] { return ::io_uring_register_eventfd(&ring_, eventfd); });
+}
+
+void ring::be_silent() noexcept {
+    static_cast<void>(
+        call("io_uring_register", [&] { return ::io_uring_unregister_eventfd(&ring_); }));
+}
+
 io_uring_sqe* ring::next() noexcept {
     if (io_uring_sqe* const place = ::io_uring_get_sqe(&ring_)) return place;
     submit();
@@ -110,7 +128,7 @@ int ring::enter(bool sleeps, const timespec* patience) noexcept {
         });
     } else if (::io_uring_sq_ready(&ring_) > 0) {
         n = call("io_uring_enter", [&] { return ::io_uring_submit_and_get_events(&ring_); });
-    } else if (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) {
+    } else if (must_fetch(ring_)) {
         n = call("io_uring_enter", [&] { return ::io_uring_get_events(&ring_); });
     }
     // EBUSY: completions must be taken first; the submissions stay queued.

@@ -51,6 +51,14 @@ public:
     /// is neither. With `patience`, sleeps until there is a completion or it has passed (null: for
     /// ever). Returns 0 or an errno, none of them EINTR, ETIME or EBUSY.
     int enter(bool sleeps, const timespec* patience) noexcept;
+    /// Whether there is a completion, or the kernel has one to be fetched by enter(). No system
+    /// call.
+    [[nodiscard]] bool has_news() const noexcept;
+    /// The kernel adds to the eventfd whenever has_news() may have become true. Returns 0 or an
+    /// errno.
+    int signal(int eventfd) noexcept;
+    /// No more.
+    void be_silent() noexcept;
     /// The next completion; false if there is none.
     bool take(completion& to) noexcept {
         const unsigned head = *ring_.cq.khead;

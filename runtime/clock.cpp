@@ -9,6 +9,11 @@ namespace wire {
 
 poller::~poller() = default;
 
+bool poller::rest(deadline) {
+    WIRE_ASSERT(false, "this poller cannot rest in another loop");
+    return false;
+}
+
 std::int64_t poller::now() const noexcept {
     return detail::steady_ns();
 }

@@ -123,8 +123,9 @@ void scheduler::adopt(bounded_pool& pool) noexcept {
 
 fiber& scheduler::start(const origin& where, const spawn_options& options, const task_shape& shape,
                         void* from, bool joinable) {
-    WIRE_ASSERT(this == current_front || on_own_thread(),
-                "a wire is started on its runtime's own thread: from others use remote::go");
+    if (this != current_front) [[unlikely]]
+        on_push_outside(
+            "a wire is started on its runtime's own thread: from others use remote::go");
     fiber_pool& pool = where.pool           ? *where.pool
                        : options.stack == 0 ? default_pool_
                                             : pool_of(options.stack);

@@ -25,6 +25,9 @@ bool find_running_wire(fault_subject& subject) noexcept {
     return true;
 }
 
+constexpr const char* still_embedded =
+    "an io::pollable outlives the reactor of its runtime: destroy it before";
+
 // While a runtime's loop is on the stack, it is the current one of its thread.
 class current_guard : immovable {
 public:
@@ -93,6 +96,7 @@ void scheduler::bind() {
 
 void scheduler::attach(poller* p) noexcept {
     WIRE_ASSERT(on_own_thread(), "a poller is attached on the runtime's own thread");
+    WIRE_ASSERT(!embedded_, still_embedded);
     shared_->inbox.settle();  // nobody is inside the old one's notify()
     poller_ = p ? p : &futex_;
     own_clock_ = poller_->has_clock();
@@ -100,6 +104,7 @@ void scheduler::attach(poller* p) noexcept {
 }
 
 result<void> scheduler::run() {
+    WIRE_ASSERT(!embedded_, "run() beside an io::pollable: the other loop calls run_once()");
     bind();
     const current_guard guard(*this);
     now_ = now();
@@ -124,27 +129,55 @@ result<void> scheduler::run() {
     }
 }
 
+// Unless the runtime rests when this ends, or throws, the other loop is to call again.
+class scheduler::call_again : immovable {
+public:
+    explicit call_again(scheduler& s) noexcept : scheduler_(s) {}
+    ~call_again() {
+        if (scheduler_.embedded_ && !scheduler_.resting_) scheduler_.poller_->notify();
+    }
+
+private:
+    scheduler& scheduler_;
+};
+
 bool scheduler::run_once(std::chrono::nanoseconds budget) {
     bind();
     const current_guard guard(*this);
+    const call_again unless_resting(*this);
+    get_up();
     serve();
     const deadline end = after_ns(budget.count());
+    bool in_time = true;
+    do {
+        in_time = run_until(end);
+        // One who looks once more before the rest mostly finds more, under load.
+    } while (embedded_ && ready_.empty() && !rest() && in_time);
+    if (served_at_ == 0) serve();  // serve_soon()
+    return embedded_ ? !resting_ : !ready_.empty() || shared_->inbox.any();
+}
+
+// Runs ready wires until none is left, or a stop, or `end`: false then.
+bool scheduler::run_until(deadline end) {
     const standstill real_end(*poller_, standstill_ns);
     while (!ready_.empty() && !shared_->take_stop()) {
         run_ready();
-        if (now() >= end.ns() || real_end.reached()) break;
+        if (now() >= end.ns() || real_end.reached()) return false;
         if (!ready_.empty()) serve();
     }
-    if (served_at_ == 0) serve();  // serve_soon()
-    return !ready_.empty() || shared_->inbox.any();
+    return true;
+}
+
+void scheduler::keep(inbox_node* oldest) noexcept {
+    inbox_node** end = &unopened_;
+    while (*end) end = &(*end)->next;
+    *end = oldest;
 }
 
 // Opens what other threads have sent, oldest first. If a node throws (no stack for its wire), it
 // and those after it are kept.
 void scheduler::open(inbox_node* oldest) {
-    inbox_node** end = &unopened_;
-    while (*end) end = &(*end)->next;
-    *end = oldest;
+    keep(oldest);
     while (unopened_) {
         inbox_node& n = *unopened_;
         inbox_node* const next = n.next;  // the node may be pushed again, or freed, by its run()
@@ -155,13 +188,18 @@ void scheduler::open(inbox_node* oldest) {
 
 void scheduler::serve() {
     open(shared_->inbox.take_all());
-    if (poller_->armed()) poll(deadline::at_ns(0));
+    // What makes another loop call is taken back by a poll.
+    if (poller_->armed() || embedded_) poll(deadline::at_ns(0));
     serve_timers();
 }
 
 // Now the kernel may write to buffers, and must not to those of wires that have ended.
-void scheduler::poll(deadline until) {
+void scheduler::seal() noexcept {
     if constexpr (WIRE_SEAL_STACKS) for_each_pool([](fiber_pool& pool) { pool.seal_idle(); });
+}
+
+void scheduler::poll(deadline until) {
+    seal();
     poller_->poll(until);
 }
 
@@ -211,6 +249,34 @@ void scheduler::block(deadline limit) {
     serve_timers();
 }
 
+void scheduler::embed(bool on) noexcept {
+    embedded_ = on;
+    get_up();
+    if (on) poller_->notify();  // for what is ready
+}
+
+// As block(), but the sleep is another loop's. Returns false if there is something to do, and has
+// served it.
+bool scheduler::rest() {
+    for_each_pool([this](fiber_pool& pool) { trim(pool); });
+    seal();
+    resting_ = poller_->rest(deadline::at_ns(timers_.next_due())) && ready_.empty() &&
+               shared_->inbox.try_sleep();
+    if (!resting_) serve();
+    return resting_;
+}
+
+// The rest is over. What has come meanwhile is opened by the next service.
+void scheduler::get_up() noexcept {
+    if (std::exchange(resting_, false)) keep(shared_->inbox.wake_up());
+}
+
+// A wire becomes ready while the runtime does not run: the other loop is to call.
+void scheduler::on_push_outside(const char* sentence) noexcept {
+    WIRE_ASSERT(on_own_thread(), sentence);
+    if (resting_) shared_->nudge();
+}
+
 bool scheduler::can_be_woken() const noexcept {
     return timers_.armed() > 0 || guards_ > 0 || poller_->armed() ||
            // [R] acquire: what the last remote has left in the inbox is seen. Pairs with [R'].
@@ -226,6 +292,7 @@ void scheduler::cancel_all() noexcept {
 // Cancels all wires and runs them until they have ended, those too that others send meanwhile.
 // Returns whether none is left: no straggler, and none that could not be started.
 bool scheduler::drain() noexcept {
+    WIRE_ASSERT(!embedded_, still_embedded);
     // Stragglers are waited for and named once: a reactor ends before its runtime.
     const bool only_stragglers = drained_id_ == last_id_;
     if ((live_ == 0 || only_stragglers) && !unopened_ && !shared_->inbox.any()) return live_ == 0;

@@ -72,6 +72,9 @@ public:
     [[nodiscard]] std::size_t known() const noexcept { return live_ + held_; }
     void attach(poller* p) noexcept;
     void bind();
+    /// From now on the runtime rests in the loop of another, which calls run_once(); or no more.
+    void embed(bool on) noexcept;
+    [[nodiscard]] bool is_embedded() const noexcept { return embedded_; }
     void adopt(bounded_pool& pool) noexcept;
     void dismiss(bounded_pool& pool) noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return live_; }
@@ -92,6 +95,7 @@ public:
     [[nodiscard]] bool on_own_thread() const noexcept;
 
 private:
+    class call_again;
     static bc::transfer_t wire_main(bc::transfer_t t);
     void finish(fiber& f) noexcept;
     [[gnu::cold]] void check_canary(const fiber& f) const noexcept;
@@ -105,9 +109,15 @@ private:
     void pick() noexcept;
 
     void run_ready() noexcept;
+    bool run_until(deadline end);
+    bool rest();
+    void get_up() noexcept;
+    [[gnu::cold, gnu::noinline]] void on_push_outside(const char* sentence) noexcept;
     void serve();
     void block(deadline limit);
     void poll(deadline until);
+    void seal() noexcept;
+    void keep(inbox_node* oldest) noexcept;
     void open(inbox_node* oldest);
     void serve_timers() noexcept;
     void calibrate(std::uint64_t cycles) noexcept;
@@ -153,6 +163,8 @@ private:
     bool closing_ = false;
     bool stopped_ = false;
     bool trace_ = false;
+    bool embedded_ = false;   // another loop calls run_once()
+    bool resting_ = false;    // it sleeps for us: the inbox knows, and the poller
     bool own_clock_ = false;  // the poller's clock is not the steady clock
     std::uint64_t random_;    // 0: FIFO
     std::uint64_t last_id_ = 0;
@@ -238,8 +250,8 @@ inline int scheduler::wait(fiber& self, const char* what, deadline until) noexce
 }
 
 inline void scheduler::make_ready(fiber& f) noexcept {
-    WIRE_ASSERT(this == current_front || on_own_thread(),
-                "a wire can be woken on its own thread only: from others use wire::remote");
+    if (this != current_front) [[unlikely]]
+        on_push_outside("a wire can be woken on its own thread only: from others use wire::remote");
     WIRE_ASSERT(f.state == fiber_state::waiting, "a wire is woken that does not wait");
     f.state = fiber_state::active;
     f.shielded = false;

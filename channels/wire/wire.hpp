@@ -21,6 +21,7 @@
 #include <wire/offload.hpp>
 #include <wire/once.hpp>
 #include <wire/pipe.hpp>
+#include <wire/pollable.hpp>
 #include <wire/pool.hpp>
 #include <wire/process.hpp>
 #include <wire/raw_pool.hpp>

@@ -10,7 +10,7 @@ namespace wire {
 /// Where a runtime sleeps when no wire is ready. A reactor implements it with epoll, a test with a
 /// virtual clock; without any a runtime sleeps on a futex. Given to a runtime by runtime::attach().
 ///
-/// bind(), poll() and armed() are called on the runtime's thread, outside any wire; now() there
+/// bind(), poll(), rest() and armed() are called on the runtime's thread, outside any wire; now() there
 /// too, and also on wires, on their small stacks; notify() on any thread. None may call into the
 /// runtime, but poll() wakes its wires, and all may use a remote.
 class WIRE_API poller : detail::immovable {
@@ -25,6 +25,12 @@ public:
     /// is called, or `until` passes; a passed `until` means: look, don't sleep. May return early.
     /// What it throws comes out of run(), which may then be called again.
     virtual void poll(deadline until) = 0;
+
+    /// Called before the runtime rests in the loop of another (see io::pollable), in place of a
+    /// poll() that sleeps: has that loop call run_once() when `until` passes, an event comes or
+    /// notify() is called. Returns false if an event may have come already; poll() follows then.
+    /// Throws as poll() does. Asserts that the poller can do so: the library's reactors.
+    virtual bool rest(deadline until);
 
     /// Ends a poll() that sleeps, or makes the next one that would sleep return at once. Any
     /// thread, any number of times; must not block. When runtime::attach() has taken the poller
