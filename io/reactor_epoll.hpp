@@ -12,9 +12,10 @@
 // Descriptors of others may be closed and their numbers used again without our knowledge. They are
 // armed for one event at every wait (EPOLLONESHOT); ENOENT then tells that it is another file.
 //
-// Another loop is given the epoll descriptor itself, which then watches a timerfd, too. All that makes
-// it readable is edge-triggered or for one event, so that the poll at the begin of run_once() takes it
-// back: one system call, and none at the end. The timerfd is set only for an earlier time than it has.
+// Another loop is given the epoll descriptor itself, which then watches a timerfd, too. All that
+// makes it readable is edge-triggered or for one event, so that the poll at the begin of run_once()
+// takes it back: one system call, and none at the end. The timerfd is set only for an earlier time
+// than it has.
 //
 // An event carries the index and generation of its record. The generation changes when the record
 // is given up, so an event that was fetched before and is looked at after is dropped.

@@ -17,16 +17,16 @@
 // close() never suspends: it cancels the flights of the descriptor, whose wires return EBADF later,
 // and submits what is queued, so that nothing refers to the number when it is used again.
 //
-// Another loop is given an epoll descriptor over the eventfd that notify() writes to. The ring signals
-// that eventfd, too, instead of polling it: its own descriptor wakes no poll where completions are
-// deferred. Timers are timeouts of the ring, submitted with the rest. Everything there is
-// edge-triggered or for one event, and taken back by one system call at the end of run_once(), before
-// the last look for completions: one that comes later signals again.
+// Another loop is given an epoll descriptor over the eventfd that notify() writes to. The ring
+// signals that eventfd, too, instead of polling it: its own descriptor wakes no poll where
+// completions are deferred. Timers are timeouts of the ring, submitted with the rest. Everything
+// there is edge-triggered or for one event, and taken back by one system call at the end of
+// run_once(), before the last look for completions: one that comes later signals again.
 //
 // The kernel does not signal at once, and may not signal at all, what completes inside a write to
 // somebody else's eventfd. So the epoll watches what wires of others' descriptors wait for as well,
-// only to wake the other loop: the completion is the ring's. Such an event may come first; so what is
-// still waited for then is watched again.
+// only to wake the other loop: the completion is the ring's. Such an event may come first; so what
+// is still waited for then is watched again.
 //
 // The user data of a submission is the address of what it is about, with its kind in the low bits.
 #pragma once

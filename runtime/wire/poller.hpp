@@ -10,9 +10,9 @@ namespace wire {
 /// Where a runtime sleeps when no wire is ready. A reactor implements it with epoll, a test with a
 /// virtual clock; without any a runtime sleeps on a futex. Given to a runtime by runtime::attach().
 ///
-/// bind(), poll(), rest() and armed() are called on the runtime's thread, outside any wire; now() there
-/// too, and also on wires, on their small stacks; notify() on any thread. None may call into the
-/// runtime, but poll() wakes its wires, and all may use a remote.
+/// bind(), poll(), rest() and armed() are called on the runtime's thread, outside any wire; now()
+/// there too, and also on wires, on their small stacks; notify() on any thread. None may call into
+/// the runtime, but poll() wakes its wires, and all may use a remote.
 class WIRE_API poller : detail::immovable {
 public:
     virtual ~poller();
