@@ -1,11 +1,13 @@
 // Several runtimes on several threads that call, send, resume and cancel each other with random
-// deadlines. Seeded; run under ThreadSanitizer, too.
+// deadlines, and one that stops, runs again and ends while threads call it. Seeded; run under
+// ThreadSanitizer, too.
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <latch>
 #include <memory>
 #include <optional>
@@ -200,6 +202,122 @@ private:
     std::latch up_{runtimes + threads};
 };
 
+// What happened to one call, as seen where it ran.
+struct trail {
+    std::atomic<int> begun{0}, ended{0};
+};
+
+struct answer {
+    int number;
+    token made_there;
+};
+
+// What is called: leaves its trail, and gives its number back if nothing is thrown.
+answer leave_trail(trail& t, std::uint32_t seed, int number, const token&) {
+    ++t.begun;
+    std::minstd_rand random(seed | 1);
+    random.discard(3);
+    switch (random() % 5) {
+        case 0:
+            break;
+        case 1:
+            yield();
+            break;
+        case 2:
+            static_cast<void>(sleep(within(std::chrono::microseconds(random() % 300))));
+            break;
+        case 3: {
+            const shield protection;
+            static_cast<void>(sleep(within(std::chrono::microseconds(random() % 300))));
+            break;
+        }
+        default:
+            throw std::runtime_error("on purpose");
+    }
+    ++t.ended;
+    return {number, token()};
+}
+
+// A plain thread that calls a runtime, and stops it now and then, until it is gone.
+class caller {
+public:
+    caller(remote to, unsigned seed, tally& all) : to_(std::move(to)), random_(seed), all_(all) {
+        random_.discard(5);
+    }
+
+    void call_until_gone() {
+        while (call() != EPIPE)
+            if (random_() % 32 == 0) static_cast<void>(to_.stop());
+        CHECK_FALSE(to_.stop());
+    }
+
+    // When nothing runs any more. A call has run once if it gave an answer, else once at most.
+    void check() const {
+        for (const made& m : made_) {
+            const int begun = m.left.begun;
+            const int ended = m.left.ended;
+            if (m.code == answered) CHECK((begun == 1 && ended == 1));
+            if (m.code == thrown) CHECK((begun == 1 && ended == 0));
+            if (m.code > 0) CHECK((begun <= 1 && ended <= begun));
+        }
+    }
+
+private:
+    static constexpr int answered = 0, thrown = -1;
+    struct made {
+        trail left;
+        int code = 0;
+    };
+
+    int call() {
+        made& now = made_.emplace_back();
+        const int number = static_cast<int>(made_.size());
+        try {
+            const auto r = to_.call(some_time(random_), leave_trail, std::ref(now.left), random_(),
+                                    number, token());
+            now.code = r.code();
+            if (r) CHECK(r->number == number);
+            CHECK((r || r.code() == ETIMEDOUT || r.code() == EPIPE));
+            all_.count(now.code);
+        } catch (const std::runtime_error&) {
+            now.code = thrown;
+            ++all_.thrown;
+        }
+        return now.code;
+    }
+
+    const remote to_;
+    std::minstd_rand random_;
+    tally& all_;
+    std::deque<made> made_;  // their addresses stay
+};
+
+// Runs until it has been stopped some times, or turns by turns for a while; then ends.
+void live_and_end(runtime& rt, std::minstd_rand& random) {
+    const work_guard guard(rt);
+    for (auto stops = random() % 4 + 1; stops > 0; --stops) CHECK(rt.run());
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 500);
+    while (std::chrono::steady_clock::now() < end) rt.run_once();
+}
+
+void call_a_mortal(unsigned round, tally& all) {
+    constexpr unsigned threads = 8;
+    std::minstd_rand random(round + 1);
+    random.discard(5);
+    std::deque<caller> callers;
+    std::vector<std::jthread> running;
+    {
+        runtime rt;
+        for (unsigned t = 0; t < threads; ++t) {
+            caller& c = callers.emplace_back(rt.remote(), round * threads + t + 1, all);
+            running.emplace_back([&c] { c.call_until_gone(); });
+        }
+        live_and_end(rt, random);
+    }
+    running.clear();
+    for (const caller& c : callers) c.check();
+}
+
 }  // namespace
 
 TEST_CASE("call stress: runtimes and threads that call, send, resume and cancel each other") {
@@ -246,4 +364,19 @@ TEST_CASE("call stress: a runtime may end while threads and wires call it") {
         CHECK(done.gone == 4);
     }
     CHECK(token::alive == 0);
+}
+
+TEST_CASE("call stress: each call ends in one way, though its runtime stops, goes on and ends") {
+    constexpr unsigned threads = 8;
+    const unsigned rounds = under_tsan ? 15 : 60;
+    tally all;
+    for (unsigned round = 0; round < rounds; ++round) call_a_mortal(round, all);
+    CHECK(all.gone == static_cast<long>(rounds * threads));
+    CHECK(all.cancelled == 0);
+    CHECK(all.answered > 0);
+    CHECK(all.thrown > 0);
+    CHECK(all.timed_out > 0);
+    CHECK(token::alive == 0);
+    MESSAGE(all.answered.load() << " answered, " << all.thrown.load() << " thrown, "
+                                << all.timed_out.load() << " timed out");
 }
