@@ -2,47 +2,23 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <memory>
 
 #include <wire/fault_report.hpp>
+#include "signal_stack.hpp"
 #include "sys.hpp"
 
 namespace wire {
 namespace {
 
-constexpr std::size_t signal_stack_size = 64 * 1024;  // backtrace() loads and unwinds on it
 constexpr int frames_max = 24;
 
 // relaxed: set before the first wire of the process runs, never changed to anything else.
 constinit std::atomic<detail::find_fault_subject> find_subject{nullptr};
 constinit struct sigaction previous {};
 constinit std::atomic<bool> installed{false};
-
-// A thread's alternate signal stack; disabled again before its memory goes.
-struct signal_stack {
-    std::unique_ptr<std::byte[]> memory;
-    ~signal_stack() {
-        if (!memory) return;
-        stack_t off{};
-        off.ss_flags = SS_DISABLE;
-        ::sigaltstack(&off, nullptr);
-    }
-};
-
-bool use_signal_stack() noexcept {
-    thread_local signal_stack mine;
-    if (mine.memory) return true;
-    stack_t there{};
-    if (::sigaltstack(nullptr, &there) == 0 && !(there.ss_flags & SS_DISABLE))
-        return true;  // the program, or a sanitizer, has one already
-    mine.memory = std::make_unique_for_overwrite<std::byte[]>(signal_stack_size);
-    stack_t on{};
-    on.ss_sp = mine.memory.get();
-    on.ss_size = signal_stack_size;
-    return detail::sys::call("sigaltstack", [&] { return ::sigaltstack(&on, nullptr); }) == 0;
-}
 
 const char* reason_of(const siginfo_t& info, const detail::fault_subject& wire) noexcept {
     const auto* at = static_cast<const std::byte*>(info.si_addr);
@@ -91,13 +67,12 @@ void on_fault(int signal, siginfo_t* info, void* context) noexcept {
 }  // namespace
 
 bool install_fault_report() noexcept {
-    if (!use_signal_stack()) return false;
+    if (!detail::use_signal_stack()) return false;
     // [I] acq_rel: one thread installs, and `previous` is complete before a handler can read it,
     // since only the handler installed below does. Pairs with itself.
     if (installed.exchange(true, std::memory_order_acq_rel)) return true;
 
-    void* frames[1];
-    ::backtrace(frames, 1);  // loads the unwinder now: a signal handler must not
+    detail::load_unwinder();
 
     struct sigaction ours {};
     ours.sa_sigaction = on_fault;
