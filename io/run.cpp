@@ -13,6 +13,7 @@
 #include <wire/diagnostics.hpp>
 #include <wire/dump_on_quit.hpp>
 #include <wire/fault_report.hpp>
+#include <wire/stall_watch.hpp>
 #include "scheduler.hpp"
 
 namespace wire::detail {
@@ -126,9 +127,11 @@ int run_one(job& j) noexcept {
         runtime rt(j.options.runtime);
         std::optional<io::dump_on_quit> dumps;
         if (j.options.dump_on_quit) dumps.emplace(rt);
+        std::optional<io::stall_watch> stalls;
         const io::reactor reactor(rt, j.options.reactor);
         member.emplace(j.together, rt);
         rt.run_once(std::chrono::nanoseconds(0));  // makes its kernel objects, or throws
+        if (j.options.stall > std::chrono::nanoseconds(0)) stalls.emplace(rt, j.options.stall);
         started = true;
         if (!j.start.cross()) return 1;
         ok = run_wires(rt, j, code);

@@ -100,7 +100,9 @@ void scheduler::run_ready() noexcept {
     pick();
     if (trace_) trace_switch(nullptr);
     turns_ = turns_between_;
+    shared_->pulse.begin();
     switch_to(main_, take_next().ctx, thread_);
+    shared_->pulse.end();
     running_ = nullptr;
 }
 

@@ -8,6 +8,7 @@
 
 #include <wire/poller.hpp>
 #include "inbox.hpp"
+#include "pulse.hpp"
 #include "sync.hpp"
 
 namespace wire::detail {
@@ -85,6 +86,8 @@ struct shared_state {
     // Which thread the runtime belongs to: the place of its current_front. relaxed: compared
     // only, and equal only on the thread that has written it.
     std::atomic<const void*> owner{nullptr};
+
+    struct pulse pulse;
 
     struct nudge_node : basic_request<real_sync> {
         nudge_node() noexcept;

@@ -37,6 +37,7 @@
 #include <wire/signals.hpp>
 #include <wire/spawn.hpp>
 #include <wire/splice.hpp>
+#include <wire/stall_watch.hpp>
 #include <wire/stream.hpp>
 #include <wire/this_wire.hpp>
 #include <wire/wait.hpp>

@@ -1,6 +1,7 @@
 // wire::run: a runtime with a reactor, in one call.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <type_traits>
 
@@ -16,6 +17,8 @@ struct run_options {
     io::reactor_options reactor = {};  ///< of each of them
     bool fault_report = true;          ///< report stack overflows and wild pointers of wires
     bool dump_on_quit = false;         ///< SIGQUIT prints all wires; see io::dump_on_quit
+    /// Tell which wire holds a thread for longer; see io::stall_watch. Zero: don't watch.
+    std::chrono::nanoseconds stall = {};
 };
 
 namespace detail {

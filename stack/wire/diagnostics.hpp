@@ -15,6 +15,7 @@ enum class diagnostic {
     failure,    ///< a wire ended by an exception that nobody asked for
     back_off,   ///< a server waits because the process or the system ran out of something
     loss,       ///< lines of a log could not be written
+    stall,      ///< a wire holds its thread for long, or has given it back; see io::stall_watch
     trace,      ///< a switch, with WIRE_TRACE=switch
 };
 
