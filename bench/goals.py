@@ -56,6 +56,8 @@ GOALS = [
     ("ring-rtt-sleep-2core", ("wire",), LIMIT, 1.25),
     ("ring-rtt-sleep-1core", ("wire",), LIMIT, 1.4),
     ("ring-rtt-sleep-?core", ("wire_wires",), LIMIT, 1.5),
+    *((f"embed-{n}c-{backend}", ("epoll", "glib", "libuv"), LIMIT, 1.05)
+      for n in (16, 64, 256) for backend in ("epoll", "io_uring")),
     ("arena-64b", ("wire_arena",), LIMIT, 1 / 4),
     ("arena-64b", ("wire_arena",), ("iceoryx",), 1),
     ("arena-rtt-busy-64b", ("wire_arena",), ("iceoryx",), 1),
