@@ -17,6 +17,8 @@ namespace wire::io::detail {
 namespace {
 
 constexpr std::size_t events_per_call = 512;
+// While so many are served, more come: another look costs less than a rest and a call by the loop.
+constexpr std::size_t events_when_busy = 6;
 constexpr std::uint64_t wakeup_tag = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t timer_tag = wakeup_tag - 1;
 constexpr std::uint32_t read_events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
@@ -83,7 +85,7 @@ bool reactor_epoll::rest(deadline until) {
                     [&] { return ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr); }),
              "is it refused here?");
     }
-    return fetched_ < events_per_call;
+    return fetched_ < events_when_busy;
 }
 
 void reactor_epoll::poll(deadline until) {

@@ -56,6 +56,7 @@ void reactor_uring::arm_wakeup() noexcept {
 }
 
 void reactor_uring::poll(deadline until) {
+    if (outer_ >= 0) ring_.quieten(true);
     const bool sleeps = until.is_never() || until.ns() > 0;
     timespec patience{};
     if (sleeps && !until.is_never()) patience = remaining(until, now());

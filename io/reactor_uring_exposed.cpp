@@ -61,7 +61,9 @@ bool reactor_uring::rest(deadline until) {
         cancels_queued_ = false;
     }
     if (ring_.has_news()) return false;
-    return take_hints() && !ring_.has_queued() && !ring_.has_news();
+    const bool all = take_hints();
+    ring_.quieten(false);
+    return all && !ring_.has_queued() && !ring_.has_news();
 }
 
 // The timer is to fire at `at`: earlier than it would, if it is set.

@@ -1,6 +1,7 @@
 #include "ring.hpp"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <memory>
 
@@ -99,6 +100,20 @@ bool ring::has_news() const noexcept {
 
 int ring::signal(int eventfd) noexcept {
     return -call("io_uring_register", [&] { return ::io_uring_register_eventfd(&ring_, eventfd); });
+}
+
+// The kernel sets IORING_SQ_TASKRUN and then reads our wish; we write the wish and then read the
+// flag, so one of both sees the other. Its order is certain where setting a bit is a full barrier,
+// and where completions come only when we ask.
+void ring::quieten(bool quiet) noexcept {
+#if defined(__x86_64__)
+    if (!(ring_.flags & IORING_SETUP_DEFER_TASKRUN)) return;
+    static_cast<void>(::io_uring_cq_eventfd_toggle(&ring_, !quiet));
+    // [V] seq_cst: the wish before what has_news() reads. Pairs with the kernel's lock prefix.
+    if (!quiet) std::atomic_thread_fence(std::memory_order_seq_cst);
+#else
+    static_cast<void>(quiet);
+#endif
 }
 
 void ring::be_silent() noexcept {

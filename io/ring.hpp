@@ -59,6 +59,8 @@ public:
     int signal(int eventfd) noexcept;
     /// No more.
     void be_silent() noexcept;
+    /// It may do without while `quiet`: its user looks at has_news() after it was. No system call.
+    void quieten(bool quiet) noexcept;
     /// The next completion; false if there is none.
     bool take(completion& to) noexcept {
         const unsigned head = *ring_.cq.khead;

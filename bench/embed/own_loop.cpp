@@ -3,7 +3,7 @@
 
 int main(int argc, char** argv) {
     wire::runtime rt;
-    wire::io::reactor reactor(rt);
     embed::echo_service service(rt, embed::port_in(argc, argv));
+    wire::io::reactor reactor(rt);
     return rt.run() ? 0 : 1;
 }

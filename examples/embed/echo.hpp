@@ -31,7 +31,8 @@ inline std::uint16_t port_in(int argc, char** argv) {
     return static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0);
 }
 
-/// Starts its wires, which run as soon as the runtime does. Made in main(), before other threads.
+/// Starts its wires, which run as soon as the runtime does. Made in main(), before other threads and
+/// before the reactor, which ends the wires before this is destroyed.
 class echo_service {
 public:
     echo_service(wire::runtime& rt, std::uint16_t port)

@@ -12,8 +12,8 @@ static void watch(int epoll, int fd) {
 
 int main(int argc, char** argv) {
     wire::runtime rt;
-    wire::io::reactor reactor(rt);
     embed::echo_service service(rt, embed::port_in(argc, argv));
+    wire::io::reactor reactor(rt);
     wire::io::pollable wires(rt);
 
     const int timer = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

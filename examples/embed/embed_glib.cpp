@@ -6,8 +6,8 @@
 struct program {
     std::uint16_t port;
     wire::runtime rt{};
-    wire::io::reactor reactor{rt};
     embed::echo_service service{rt, port};
+    wire::io::reactor reactor{rt};
     wire::io::pollable wires{rt};
     GMainLoop* loop = g_main_loop_new(nullptr, FALSE);
 };
