@@ -31,7 +31,7 @@ inline std::uint16_t port_in(int argc, char** argv) {
     return static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0);
 }
 
-/// Starts its wires, which run as soon as the runtime does. Made in main(), before other threads and
+/// Starts its wires, which run once the runtime does. Made in main() before other threads, and
 /// before the reactor, which ends the wires before this is destroyed.
 class echo_service {
 public:
