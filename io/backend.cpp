@@ -45,6 +45,7 @@ void backend::make_wakeup() {
     wakeup_ =
         made("eventfd", invoke("eventfd", [] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }),
              more_files);
+    bound_in_ = wire::detail::this_generation;
 }
 
 int backend::sleep(fd_waiter& me, half h, deadline until) noexcept {
@@ -74,7 +75,7 @@ int backend::wait_while(const std::uint32_t&, std::uint32_t, deadline) noexcept 
 }
 
 void backend::forget(fd_entry& e) noexcept {
-    if (!retired_) let_go(e);
+    if (!retired_ && !is_copy()) let_go(e);
     table_.remove(e, EBADF);
     if (--enrolled_ == 0 && retired_) delete this;
 }
@@ -82,7 +83,7 @@ void backend::forget(fd_entry& e) noexcept {
 void backend::forget_number(int fd) noexcept {
     wire::detail::scheduler* const here = wire::detail::current_scheduler();
     auto* const b = here ? dynamic_cast<backend*>(&here->sleeps_in()) : nullptr;
-    fd_entry* const e = b ? b->table_.find(fd) : nullptr;
+    fd_entry* const e = b && !b->is_copy() ? b->table_.find(fd) : nullptr;
     if (!e || !e->foreign || !e->is_waited_for()) return;
     b->let_go(*e);
     b->table_.remove(*e, EBADF);

@@ -17,6 +17,7 @@
 #include <wire/poller.hpp>
 #include "fd_table.hpp"
 #include "file_call.hpp"
+#include "generation.hpp"
 #include "helpers.hpp"
 
 namespace wire::io::detail {
@@ -66,6 +67,12 @@ public:
     /// Begins what is queued for the kernel, if anything is.
     virtual void submit() noexcept {}
 
+    /// Whether this is a forked child's copy: the kernel objects are its parent's, and a ring is
+    /// not there at all. Descriptors may be closed in the child all the same.
+    [[nodiscard]] bool is_copy() const noexcept {
+        return bound_in_ != 0 && bound_in_ != wire::detail::this_generation;
+    }
+
     /// The reactor ends: waits until the kernel is done with the buffers of wires that would not.
     virtual void recall() noexcept {}
 
@@ -107,6 +114,7 @@ protected:
 private:
     std::size_t enrolled_ = 0;  // descriptors of the library that refer to a record here
     bool retired_ = false;
+    wire::detail::generation bound_in_ = 0;
     const std::string line_;
 };
 

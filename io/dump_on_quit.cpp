@@ -53,7 +53,7 @@ private:
         {
             const guard lock;
             for (dump_on_quit* d = first; d; d = d->next_)
-                d->state_.nudge(wire::detail::request::dump);
+                if (d->state_.is_of_this_process()) d->state_.nudge(wire::detail::request::dump);
         }
         errno = error;
     }

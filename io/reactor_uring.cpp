@@ -78,7 +78,7 @@ void reactor_uring::settle() noexcept {
 }
 
 void reactor_uring::submit() noexcept {
-    if (ring_.is_open() && ring_.has_queued()) settle();
+    if (!is_copy() && ring_.is_open() && ring_.has_queued()) settle();
 }
 
 void reactor_uring::recall() noexcept {
@@ -119,6 +119,7 @@ void reactor_uring::on_completion(const completion& c) noexcept {
 
 // A place for a submission.
 io_uring_sqe& reactor_uring::place() noexcept {
+    WIRE_ASSERT(!is_copy(), wire::detail::of_the_parent);
     constexpr int attempts_max = 1000;
     for (int attempts = 0;; ++attempts) {
         if (io_uring_sqe* const free = ring_.next()) return *free;
@@ -128,6 +129,7 @@ io_uring_sqe& reactor_uring::place() noexcept {
 }
 
 void reactor_uring::cancel(std::uint64_t about) noexcept {
+    if (is_copy()) return;
     io_uring_sqe& sqe = place();
     ::io_uring_prep_cancel64(&sqe, about, 0);
     sqe.user_data = nothing;

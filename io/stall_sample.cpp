@@ -87,7 +87,7 @@ void report_frame(std::size_t number, const char* at, bool is_return) noexcept {
 bool stall_sample::ask(pid_t thread, std::uint64_t beats) noexcept {
     // relaxed: published by the next store.
     of_.store(beats, std::memory_order_relaxed);
-    // [A] release: of which turn; and we are done with the answer before. Pairs with [A'].
+    // [U] release: of which turn; and we are done with the answer before. Pairs with [U'].
     state_.store(state::asked, std::memory_order_release);
     return wire::detail::sys::call("tgkill", [&] {
                return ::syscall(SYS_tgkill, ::getpid(), thread, stall_signal);
@@ -95,7 +95,7 @@ bool stall_sample::ask(pid_t thread, std::uint64_t beats) noexcept {
 }
 
 bool stall_sample::take(std::uint64_t beats, const void* pc) noexcept {
-    // [A'] acquire: see [A]. Pairs with [A].
+    // [U'] acquire: see [U]. Pairs with [U].
     if (state_.load(std::memory_order_acquire) != state::asked) return false;
     const wire::detail::fiber* const f = wire::detail::running_or_none();
     if (!f || of_.load(std::memory_order_relaxed) != beats) return true;
@@ -110,7 +110,7 @@ bool stall_sample::take(std::uint64_t beats, const void* pc) noexcept {
         std::ranges::copy(first, all.end(), all.begin());
         at_.count = static_cast<int>(all.end() - first);
     }
-    // [G] release: what has been written. Pairs with [G'].
+    // [V] release: what has been written. Pairs with [V'].
     state_.store(state::given, std::memory_order_release);
     wire::detail::call_watcher();
     return true;

@@ -34,7 +34,7 @@ public:
     bool ask(pid_t thread, std::uint64_t beats) noexcept;
     /// The answer to the last question; nullptr: there is none yet.
     [[nodiscard]] const wire_at* answer() const noexcept {
-        // [G'] acquire: what the handler has written. Pairs with [G].
+        // [V'] acquire: what the handler has written. Pairs with [V].
         return state_.load(std::memory_order_acquire) == state::given ? &at_ : nullptr;
     }
 

@@ -75,7 +75,7 @@ struct probe : wire::detail::inbox_node {
             return;
         }
         p.opened_at.store(steady_ns(), std::memory_order_relaxed);
-        // [O] release: when it was, and the node may be posted again. Pairs with [O'].
+        // [Y] release: when it was, and the node may be posted again. Pairs with [Y'].
         p.posted.store(false, std::memory_order_release);
     }
 
@@ -91,7 +91,7 @@ struct watched_runtime : stall_sample, wire::detail::link {
         state.add_reference();
     }
     ~watched_runtime() {
-        // [O'] acquire: what open() has written. Pairs with [O].
+        // [Y'] acquire: what open() has written. Pairs with [Y].
         if (sent->posted.load(std::memory_order_acquire))
             sent.release()->disowned = true;  // it ends when it is opened
         state.drop_reference();
@@ -139,7 +139,7 @@ void watched_runtime::finish() noexcept {
 
 void watched_runtime::send_probe() noexcept {
     used_before = processor_time(thread);
-    // [O'] acquire: see [O]. Pairs with [O].
+    // [Y'] acquire: see [Y]. Pairs with [Y].
     if (sent->posted.load(std::memory_order_acquire)) return;
     sent->posted.store(true, std::memory_order_relaxed);
     // Refused: the runtime has ended.
@@ -183,7 +183,7 @@ void watched_runtime::say_end(std::int64_t now) noexcept {
     if (is == phase::asked) say_begin(asked_at, answer());  // it was quick to give way then
     if (std::exchange(is, phase::watches) != phase::said) return;
     std::int64_t held = evidence.held(now);
-    // [O'] acquire: see [O]. Pairs with [O].
+    // [Y'] acquire: see [Y]. Pairs with [Y].
     if (!sent->posted.load(std::memory_order_acquire)) {
         const std::int64_t since = now - held;
         held = std::max(sent->opened_at.load(std::memory_order_relaxed) - since, limit);
@@ -203,7 +203,13 @@ namespace {
 class watching_thread : wire::detail::immovable {
 public:
     static watching_thread& of_process() {
-        static auto* const one = new watching_thread;  // for ever: exit() may find it at work
+        // For ever: exit() may find it at work, and a forked child has only a copy.
+        static watching_thread* one = nullptr;
+        static wire::detail::generation made_in = 0;
+        static constinit std::mutex lock;
+        const std::lock_guard guard(lock);
+        if (std::exchange(made_in, wire::detail::this_generation) != wire::detail::this_generation)
+            one = new watching_thread;
         return *one;
     }
 
@@ -311,6 +317,7 @@ stall_watch::stall_watch(runtime& rt, std::chrono::nanoseconds limit) {
 }
 
 stall_watch::~stall_watch() {
+    WIRE_ASSERT(watched_->state.is_of_this_process(), wire::detail::of_the_parent);
     watched_->state.pulse.watched = nullptr;
     detail::watching_thread::of_process().remove(*watched_);
     delete watched_;

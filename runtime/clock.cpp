@@ -32,7 +32,9 @@ std::int64_t now_ns() noexcept {
 }
 
 poller& current_poller(const char* sentence) noexcept {
-    return on_wire(sentence).sleeps_in();
+    const scheduler& s = on_wire(sentence);
+    WIRE_ASSERT(s.shared().is_of_this_process(), of_the_parent);
+    return s.sleeps_in();
 }
 
 deadline after_ns(std::int64_t delay) noexcept {

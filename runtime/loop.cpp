@@ -81,10 +81,12 @@ bool scheduler::on_own_thread() const noexcept {
 }
 
 void scheduler::bind() {
+    WIRE_ASSERT(shared_->is_of_this_process(), of_the_parent);
     WIRE_ASSERT(on_own_thread(), "a runtime belongs to the thread of its first run()");
     if (thread_id_ == std::thread::id{}) {
         thread_id_ = std::this_thread::get_id();
         shared_->owner.store(this_thread(), std::memory_order_relaxed);
+        shared_->bound_in.store(this_generation, std::memory_order_relaxed);
         thread_ = find_thread_globals();
         adopt_thread(main_);
         set_fault_subject(&find_running_wire);
@@ -293,6 +295,7 @@ void scheduler::cancel_all() noexcept {
 // Returns whether none is left: no straggler, and none that could not be started.
 bool scheduler::drain() noexcept {
     WIRE_ASSERT(!embedded_, still_embedded);
+    WIRE_ASSERT(shared_->is_of_this_process(), of_the_parent);
     // Stragglers are waited for and named once: a reactor ends before its runtime.
     const bool only_stragglers = drained_id_ == last_id_;
     if ((live_ == 0 || only_stragglers) && !unopened_ && !shared_->inbox.any()) return live_ == 0;

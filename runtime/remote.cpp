@@ -59,6 +59,7 @@ void wire_table::reserve(std::size_t n) {
 }
 
 bool shared_state::post(inbox_node& node) noexcept {
+    WIRE_ASSERT(is_of_this_process(), of_the_parent);
     using outcome = basic_inbox<real_sync>::push_result;
     switch (inbox.push(node)) {
         case outcome::closed:
@@ -113,7 +114,9 @@ remote::~remote() {
     if (!state_) return;
     // The last remote is gone: wires that hoped for it may be a deadlock now.
     // [R'] release: the runtime that sees no remote sees what this one has sent. Pairs with [R].
-    if (state_->remotes.fetch_sub(1, std::memory_order_release) == 1) state_->nudge();
+    if (state_->remotes.fetch_sub(1, std::memory_order_release) == 1 &&
+        state_->is_of_this_process())
+        state_->nudge();
     state_->drop_reference();
 }
 

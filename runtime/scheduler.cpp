@@ -32,7 +32,7 @@ std::uint64_t seed_from(const runtime_options& options) noexcept {
 }  // namespace
 
 scheduler::scheduler(const runtime_options& options)
-    : shared_(new shared_state),
+    : shared_((count_forks(), new shared_state)),
       trace_(trace_wanted()),
       random_(seed_from(options)),
       drain_ns_(options.drain.count()),
@@ -64,6 +64,7 @@ int scheduler::wait_until(fiber& self, deadline until) noexcept {
 }
 
 context& scheduler::successor_slowly() noexcept {
+    WIRE_ASSERT(shared_->is_of_this_process(), of_the_parent);
     if (running_->pool->stacks.has_canaries()) [[unlikely]]
         check_canary(*running_);
     const bool due = (turns_ <= 0 || shared_->inbox.any()) && service_due();

@@ -86,6 +86,8 @@ public:
         turns_ = std::min(turns_, static_cast<int>(ready_.size()) + 1);
         served_at_ = 0;
     }
+    /// The next switch is no quick one.
+    void look_at_next_switch() noexcept { turns_ = 0; }
     void hold(int delta) noexcept { guards_ += delta; }
     [[nodiscard]] shared_state& shared() const noexcept { return *shared_; }
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }

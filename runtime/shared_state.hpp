@@ -7,6 +7,7 @@
 #include <memory>
 
 #include <wire/poller.hpp>
+#include "generation.hpp"
 #include "inbox.hpp"
 #include "pulse.hpp"
 #include "sync.hpp"
@@ -64,7 +65,7 @@ private:
 
 struct shared_state {
     /// Puts `node` into the inbox and wakes the runtime if it sleeps. False: the runtime is gone
-    /// and the node stays the caller's. Any thread.
+    /// and the node stays the caller's. Any thread; asserts that it is not in a forked child.
     bool post(inbox_node& node) noexcept;
     /// Makes the runtime look around, once, and do `also`. False if it is gone. Any thread, also in
     /// a signal handler.
@@ -73,6 +74,12 @@ struct shared_state {
     bool ask_to_stop() noexcept;
     /// Whether run() is to return, once. Owner only.
     bool take_stop() noexcept { return stop_.take(); }
+    /// Whether this is not a forked child's copy. Any thread.
+    [[nodiscard]] bool is_of_this_process() const noexcept {
+        // relaxed: it is set once, before anybody forks who would care.
+        const generation g = bound_in.load(std::memory_order_relaxed);
+        return g == this_generation || g == 0;
+    }
     void add_reference() noexcept;
     void drop_reference() noexcept;
 
@@ -86,6 +93,9 @@ struct shared_state {
     // Which thread the runtime belongs to: the place of its current_front. relaxed: compared
     // only, and equal only on the thread that has written it.
     std::atomic<const void*> owner{nullptr};
+
+    // The process whose thread that is; 0: none yet. Written with `owner`.
+    std::atomic<generation> bound_in{0};
 
     struct pulse pulse;
 
