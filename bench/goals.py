@@ -35,6 +35,7 @@ GOALS = [
     ("http-64c", ("wire",), ("nginx",), 0.92),
     ("http-1000c", ("wire",), ("nginx",), 0.92),
     ("http-64c-p16", ("wire",), ("nginx",), 0.25),
+    ("tls-64c-1024b", OURS, LIMIT, 1.05),
     ("fstat-offload", OURS, LIMIT, 1.3),
     ("fstat-offload-1core", OURS, LIMIT, 1.3),
     ("pread-4k-cached", ("wire-io_uring",), LIMIT, 1.15),

@@ -139,6 +139,7 @@ tls_stream::tls_stream(wire::io::stream& peer, SSL_CTX& context)
     if (!ssl_) throw std::bad_alloc();
     BIO* const bio = make_bio(buffers_.get());
     SSL_set_bio(ssl_.get(), bio, bio);  // one reference for both, and it takes that
+    SSL_set_read_ahead(ssl_.get(), 1);  // head and body of a record at once
 }
 
 tls_stream::~tls_stream() = default;
