@@ -18,7 +18,7 @@
 
 // Ciphertext on its way. Records of 16 KiB and what encryption adds fit into either.
 //
-//     in:   socket -> [in_begin, in_end) -> OpenSSL      filled by who holds `reading`
+//     in:   socket -> [in_begin, in_end) -> OpenSSL      filled by the one wire that reads
 //     out:  OpenSSL -> [out_begin, out_end) -> socket    emptied by who holds `writing`
 //
 // OpenSSL appends to `out` whoever calls it: a wire that reads may have to answer. What is there
@@ -26,7 +26,8 @@
 struct tls_stream::buffers {
     std::array<std::byte, 18 * 1024> in, out;
     std::size_t in_begin = 0, in_end = 0, out_begin = 0, out_end = 0;
-    wire::mutex reading, writing;
+    bool reading = false;
+    wire::mutex writing;
 
     [[nodiscard]] bool nothing_to_read() const noexcept { return in_begin == in_end; }
     [[nodiscard]] bool nothing_to_send() const noexcept { return out_begin == out_end; }
@@ -238,10 +239,10 @@ bool tls_stream::must_receive() const noexcept {
 
 int tls_stream::receive(wire::deadline until) {
     buffers& b = *buffers_;
-    if (const auto turn = b.reading.lock(until); !turn) return turn.code();
-    const std::lock_guard unlock(b.reading, std::adopt_lock);
-    if (!b.nothing_to_read()) return 0;  // another wire was waiting, too
+    WIRE_ASSERT(!b.reading, "two wires read from one TLS stream at once");
+    b.reading = true;
     const auto n = peer_.read(b.in, until);
+    b.reading = false;
     if (!n) return n.code();
     b.in_begin = 0;
     b.in_end = *n;

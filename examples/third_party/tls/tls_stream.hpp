@@ -47,7 +47,8 @@ tls_context tls_server_context(const std::string& certificate_file, const std::s
 tls_context tls_client_context(const std::string& authorities_file = {});
 
 /// One end of a TLS connection over a connected stream, which must outlive it and is used by nobody
-/// else. Calls block the wire, never the thread. One wire may read while others write.
+/// else. Calls block the wire, never the thread. While others write one wire may read, or do the
+/// handshake, but not two (asserted).
 ///
 /// All fail with the errors of the stream; with EPROTO if TLS refuses something; with ENODATA if
 /// the peer has closed the stream without a close_notify: what came before may be cut short. why()
