@@ -62,6 +62,8 @@ GOALS = [
     ("arena-64b", ("wire_arena",), LIMIT, 1 / 4),
     ("arena-64b", ("wire_arena",), ("iceoryx",), 1),
     ("arena-rtt-busy-64b", ("wire_arena",), ("iceoryx",), 1),
+    ("get-p*[0-9]", ("wire", "wire_pipeline"), ("libuv",), 1 / 0.9),
+    ("get-p*-cpu", ("wire", "wire_pipeline"), ("libuv",), 1 / 0.9),
 ]
 # (case, system, compared with the same system in this case, at most so many times its figure)
 ACROSS = [
