@@ -212,14 +212,17 @@ wire::result<void> redis_client::connect(const std::string& host, std::uint16_t 
                                          wire::deadline until) {
     disconnect();
     where_ = host + ":" + std::to_string(port);
+    if (wire::io::address::ip(host, port))
+        return open(redisAsyncConnect(host.c_str(), port), until);
+    // hiredis would look the name up itself, and block the thread.
     const auto addresses = wire::io::resolve(host, std::to_string(port), until);
     if (!addresses) return fail(addresses.code(), addresses.error().message());
+    wire::result<void> tried = fail(EHOSTUNREACH, "no address");
     for (const wire::io::address& a : *addresses) {
-        const auto done = open(redisAsyncConnect(numeric(a).c_str(), port), until);
-        if (done || &a == &addresses->back()) return done;
-        if (done.code() == ETIMEDOUT || done.code() == ECANCELED) return done;
+        tried = open(redisAsyncConnect(numeric(a).c_str(), port), until);
+        if (tried || tried.code() == ETIMEDOUT || tried.code() == ECANCELED) break;
     }
-    return fail(EHOSTUNREACH, "no address");
+    return tried;
 }
 
 wire::result<void> redis_client::connect_unix(const std::string& path, wire::deadline until) {
