@@ -203,6 +203,11 @@ int redis_client::code_of(const redisAsyncContext& context) noexcept {
 
 // ---- the connection
 
+void redis_client::disconnect() noexcept {
+    driver_ = {};
+    if (context_) redisAsyncFree(context_);  // there was no memory for a driver
+}
+
 wire::result<void> redis_client::fail(int code, const std::string& why) {
     error_ = "redis " + where_ + ": " + why;
     return wire::failure{code};
@@ -248,6 +253,7 @@ wire::result<void> redis_client::open(redisAsyncContext* context, wire::deadline
     if (error != 0) return fail(error, std::system_category().message(error));
     attach(*owner.release());
     redisAsyncHandleWrite(context);  // it notes that it is connected
+    if (!context_) return wire::failure{ECONNRESET};
     error_.clear();
     driver_ = wire::spawn({.name = "redis"}, [this] { drive(); });
     return {};

@@ -59,8 +59,9 @@ private:
 /// 64 KiB of stack that wires have by default) waits for the socket. Made and destroyed on wires.
 ///
 /// No SUBSCRIBE and no MONITOR, which are refused (EOPNOTSUPP), nor CLIENT REPLY: each command has
-/// one reply here. hiredis writes without MSG_NOSIGNAL: connect() sets SIGPIPE to be ignored,
-/// unless the program does something else about it.
+/// one reply here. (A peer that sends more, which no Redis does, runs into an assertion in hiredis
+/// that ends the program.) hiredis writes without MSG_NOSIGNAL: connect() sets SIGPIPE to be
+/// ignored, unless the program does something else about it.
 class redis_client {
 public:
     /// Commands without a reply so far, at most, those that were given up among them.
@@ -80,7 +81,7 @@ public:
     /// The same through a Unix socket.
     wire::result<void> connect_unix(const std::string& path, wire::deadline until = wire::never);
     /// Ends the connection; wires that wait for replies fail with ENOTCONN.
-    void disconnect() noexcept { driver_ = {}; }
+    void disconnect() noexcept;
 
     [[nodiscard]] bool connected() const noexcept { return context_ && driver_.joinable(); }
     /// Why the last connection could not be made, or has ended: "redis 127.0.0.1:6379: Server
