@@ -5,7 +5,8 @@ namespace {
 
 void get_in_groups(redisContext* context, std::size_t depth, std::uint64_t n) {
     for (; n > 0; --n) {
-        for (std::size_t i = 0; i < depth; ++i) redisAppendCommand(context, bench::get, bench::key);
+        for (std::size_t i = 0; i < depth; ++i)
+            redisAppendCommandArgv(context, 2, bench::words, bench::sizes);
         for (std::size_t i = 0; i < depth; ++i) {
             void* reply = nullptr;
             if (redisGetReply(context, &reply) != REDIS_OK) reply = nullptr;

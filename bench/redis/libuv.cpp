@@ -16,7 +16,7 @@ void on_reply(redisAsyncContext* context, void* reply, void*) {
     bench::check(static_cast<redisReply*>(reply));
     if (s.to_send > 0) {
         --s.to_send;
-        redisAsyncCommand(context, on_reply, nullptr, bench::get, bench::key);
+        redisAsyncCommandArgv(context, on_reply, nullptr, 2, bench::words, bench::sizes);
     }
     if (--s.to_come == 0) uv_stop(s.loop);
 }
@@ -37,8 +37,8 @@ int main(int argc, char** argv) {
                                     s.to_send = (n - 1) * d;
                                     s.to_come = n * d;
                                     for (std::size_t i = 0; i < d; ++i)
-                                        redisAsyncCommand(context, on_reply, nullptr, bench::get,
-                                                          bench::key);
+                                        redisAsyncCommandArgv(context, on_reply, nullptr, 2,
+                                                              bench::words, bench::sizes);
                                     uv_run(loop, UV_RUN_DEFAULT);
                                 }),
                  "epoll");

@@ -17,8 +17,10 @@
 
 namespace bench {
 
-constexpr const char* get = "GET %s";
-constexpr const char* key = "key";
+// The command, word by word.
+constexpr std::string_view get = "GET", key = "key";
+inline const char* words[] = {get.data(), key.data()};
+constexpr std::size_t sizes[] = {get.size(), key.size()};
 
 /// What one thread asks for.
 struct load {

@@ -9,7 +9,7 @@ namespace {
 
 void get_many(redis_client& db, std::uint64_t n) {
     for (; n > 0; --n) {
-        const auto reply = db.command(wire::never, bench::get, bench::key);
+        const auto reply = db.command(wire::never, {bench::get, bench::key});
         bench::check(reply ? reply->get() : nullptr);
     }
 }
@@ -24,7 +24,7 @@ void get_beside_each_other(redis_client& db, std::size_t depth, std::uint64_t n)
 void get_in_groups(redis_client& db, std::size_t depth, std::uint64_t n) {
     for (; n > 0; --n) {
         redis_pipeline group;
-        for (std::size_t i = 0; i < depth; ++i) group.add(bench::get, bench::key).value();
+        for (std::size_t i = 0; i < depth; ++i) group.add({bench::get, bench::key}).value();
         const auto replies = db.run(group);
         if (!replies) bench::fail("run", replies.code());
         for (const redis_reply& reply : *replies) bench::check(reply.get());
