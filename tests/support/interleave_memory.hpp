@@ -56,7 +56,8 @@ public:
             views_[i].now.of[i] = 1;
             views_[i].changes = 0;
         }
-        releases_.clear();
+        places_.clear();
+        learnt_.clear();
         changes_ = 0;
     }
 
@@ -88,11 +89,17 @@ public:
 
     void store(std::size_t me, cell to, std::uint64_t bits, std::memory_order order) {
         trace_.access(me, "store", to, bits);
-        std::optional<clock> released;
-        if (releases(order)) released = tick(me);
-        views_[me].buffer.push_back({to, bits, released});
+        view& v = views_[me];
+        const bool at_once = order == std::memory_order_seq_cst || me == 0;  // xchg
+        if (at_once) drain(me);
+        buffered& b = v.buffer.emplace_back();
+        b.to = to;
+        b.bits = bits;
+        b.releases = releases(order);
+        b.released = v.now;
         ++buffered_;
-        if (order == std::memory_order_seq_cst || me == 0) drain(me);  // xchg
+        if (releases(order)) tick(me);
+        if (at_once) drain_one(me);
     }
 
     /// Read-modify-write: `next` makes the new value from the old, or nullopt if the operation
@@ -106,7 +113,10 @@ public:
         const std::optional<std::uint64_t> bits = next(old);
         if (acquires(bits ? success : failure)) acquire(me, at.at);
         if (bits) {
-            if (releases(success)) released(at.at).join(tick(me));
+            if (releases(success)) {
+                released(at.at).join(views_[me].now);
+                tick(me);
+            }
             write(me, at, *bits);
             trace_.access(me, "change to", at, *bits);
         } else {
@@ -128,9 +138,14 @@ public:
 
     /// The object at `at` ends: what is on its way there arrives, what is known of it is forgotten.
     void forget(cell at) {
-        for (std::size_t t = 0; t <= threads_max; ++t)
+        for (std::size_t t = 0; buffered_ > 0 && t <= threads_max; ++t)
             while (newest(views_[t], at.at)) drain_one(t);
-        std::erase_if(releases_, [&](const release& r) { return r.at == at.at; });
+        const std::size_t i = index_of(at.at);
+        if (i == places_.size()) return;
+        places_[i] = places_.back();
+        places_.pop_back();
+        learnt_[i] = learnt_.back();
+        learnt_.pop_back();
     }
 
     /// How often memory was changed by other threads than `t`.
@@ -161,17 +176,14 @@ private:
     struct buffered {
         cell to;
         std::uint64_t bits;
-        std::optional<clock> released;
+        bool releases;
+        clock released;
     };
     struct view {  // a thread's
         std::vector<buffered> buffer;
         clock now{};
         std::uint64_t changes = 0;  // that it made
         bool draining = false;      // the front of its buffer is on its way
-    };
-    struct release {
-        const void* at;
-        clock learnt;  // by who acquires it
     };
 
     [[nodiscard]] bool others_buffer(std::size_t t, const void* at) const {
@@ -201,18 +213,22 @@ private:
 
     const void* drain_one(std::size_t t) {
         view& v = views_[t];
-        const buffered b = v.buffer.front();
         // Stores of others to the same place may come first; those of a thread that itself waits
         // for this one to arrive may not.
         v.draining = true;
-        surface(t, b.to);
+        surface(t, v.buffer.front().to);
         v.draining = false;
-        v.buffer.erase(v.buffer.begin());
-        --buffered_;
-        if (b.released || find(b.to.at)) released(b.to.at) = b.released.value_or(clock{});
+        const buffered& b = v.buffer.front();
+        if (b.releases)
+            released(b.to.at) = b.released;
+        else if (clock* const known = find(b.to.at))
+            *known = {};
         write(t, b.to, b.bits);
         trace_.access(t, "  arrives", b.to, b.bits);
-        return b.to.at;
+        const void* const at = b.to.at;
+        v.buffer.erase(v.buffer.begin());
+        --buffered_;
+        return at;
     }
 
     void drain(std::size_t t) {
@@ -229,20 +245,21 @@ private:
         to.set(bits);
     }
 
-    // The clock as it is published; what the thread does from now on is later.
-    clock tick(std::size_t me) {
-        const clock published = views_[me].now;
-        ++views_[me].now.of[me];
-        return published;
-    }
+    // What the thread does from now on is later than what it has published.
+    void tick(std::size_t me) { ++views_[me].now.of[me]; }
     clock* find(const void* at) {
-        for (release& r : releases_)
-            if (r.at == at) return &r.learnt;
-        return nullptr;
+        const std::size_t i = index_of(at);
+        return i < places_.size() ? &learnt_[i] : nullptr;
+    }
+    [[nodiscard]] std::size_t index_of(const void* at) const {
+        std::size_t i = 0;
+        while (i < places_.size() && places_[i] != at) ++i;
+        return i;
     }
     clock& released(const void* at) {
         if (clock* known = find(at)) return *known;
-        return releases_.emplace_back(release{at, clock{}}).learnt;
+        places_.push_back(at);
+        return learnt_.emplace_back();
     }
     void acquire(std::size_t me, const void* at) {
         if (const clock* known = find(at)) views_[me].now.join(*known);
@@ -251,8 +268,9 @@ private:
     search& search_;
     trace& trace_;
     view views_[threads_max + 1];
-    std::size_t buffered_ = 0;  // in all buffers
-    std::vector<release> releases_;
+    std::size_t buffered_ = 0;         // in all buffers
+    std::vector<const void*> places_;  // of releases; searched often, so they lie side by side
+    std::vector<clock> learnt_;        // by who acquires the place of the same index
     std::uint64_t changes_ = 0;
 };
 

@@ -94,17 +94,48 @@ private:
     std::mt19937 random_{1};
 };
 
-/// Memory of at most eight bytes, whose value is treated as a number.
+/// Memory of one, two, four or eight bytes, whose value is treated as a number.
 struct cell {
     void* at;
     std::size_t size;
 
     [[nodiscard]] std::uint64_t get() const {
-        std::uint64_t bits = 0;
-        std::memcpy(&bits, at, size);
-        return bits;
+        switch (size) {  // of a size that the compiler knows: no call
+            case 1:
+                return get_as<std::uint8_t>();
+            case 2:
+                return get_as<std::uint16_t>();
+            case 4:
+                return get_as<std::uint32_t>();
+            default:
+                return get_as<std::uint64_t>();
+        }
     }
-    void set(std::uint64_t bits) const { std::memcpy(at, &bits, size); }
+    void set(std::uint64_t bits) const {
+        switch (size) {
+            case 1:
+                return set_as<std::uint8_t>(bits);
+            case 2:
+                return set_as<std::uint16_t>(bits);
+            case 4:
+                return set_as<std::uint32_t>(bits);
+            default:
+                return set_as<std::uint64_t>(bits);
+        }
+    }
+
+private:
+    template <class T>
+    [[nodiscard]] std::uint64_t get_as() const {
+        T value;
+        std::memcpy(&value, at, sizeof value);
+        return value;
+    }
+    template <class T>
+    void set_as(std::uint64_t bits) const {
+        const T value = static_cast<T>(bits);
+        std::memcpy(at, &value, sizeof value);
+    }
 };
 
 /// What happened, line by line; kept only when a failed execution is repeated.
