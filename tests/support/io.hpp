@@ -144,8 +144,11 @@ inline void echo(stream& s) {
 /// Text whose every part tells its place, to find what is lost, doubled or out of order.
 inline std::string long_text(std::size_t size) {
     std::string text;
-    text.reserve(size + 16);
-    for (std::size_t i = 0; text.size() < size; ++i) text += std::to_string(i) + ',';
+    text.reserve(size + 8);
+    for (char word[] = "0000000,"; text.size() < size;) {
+        text.append(word, 8);
+        for (int digit = 6; digit >= 0 && ++word[digit] > '9'; --digit) word[digit] = '0';
+    }
     text.resize(size);
     return text;
 }
