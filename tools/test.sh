@@ -61,7 +61,7 @@ suites() {
         "${names[@]/#/--suite=}" "$@" || status=1
     cat "$folder/meson-logs/test-sh"*.json >"$json"  # a test setup adds its name to the log's
     for suite in "${names[@]}"; do
-        grep -q "\"name\": \"wire:$suite / " "$json" && continue
+        grep -Eq "\"name\": \"wire:(unit\+)?$suite(\+reactor)? / " "$json" && continue
         echo "no test of the suite $suite has run"
         status=1
     done
@@ -98,17 +98,19 @@ need "${build_packages[@]}" python3 doctest-dev netcat-openbsd curl wrk redis-to
 # What was configured without a package would not notice it.
 [ $installed = no ] || rm -rf build/debug
 
-tested debug "$quick" unit interleave e2e epoll tidy
+tested debug "$quick" unit e2e epoll tidy
 if [ $all = yes ]; then
     stage build build-debug-all ninja -C build/debug
-    stage tests test-debug-long suites test-debug-long debug headers seeds stress hostile \
-        packaging planted
-    for error in EPERM ENOSYS ENOMEM; do
-        stage tests no-io_uring-$error suites no-io_uring-$error debug unit \
+    stage tests test-debug-long suites test-debug-long debug headers interleave seeds stepped \
+        stress hostile packaging planted
+    stage tests no-io_uring-EPERM suites no-io_uring-EPERM debug unit \
+        -- --setup no_io_uring_EPERM
+    for error in ENOSYS ENOMEM; do
+        stage tests no-io_uring-$error suites no-io_uring-$error debug reactor \
             -- --setup no_io_uring_$error
     done
     stage tests valgrind suites valgrind debug unit -- --setup valgrind
-    tested release "--buildtype=release" unit interleave stress e2e epoll hostile
+    tested release "--buildtype=release" unit stepped stress e2e epoll hostile
     CC=clang-16 CXX=clang++-16 tested clang "--buildtype=debug" unit interleave e2e headers
     sanitized="$quick -Db_lundef=false"
     tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e epoll planted
