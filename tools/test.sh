@@ -89,20 +89,25 @@ covered() {
     gcovr --root . --filter '(stack|runtime|pool|io|channels)/' build/coverage
 }
 
+# Whose libraries and servers the suite `integration` works with.
+other_projects=(gdb haproxy libasio-dev libcurl4-openssl-dev libglib2.0-dev libhiredis-dev libpq-dev
+    libssl-dev libsystemd-dev libtomlplusplus-dev libuv1-dev nginx-light openssl postgresql
+    redis-server systemd)
+
 # To optimise more would only take minutes more to compile.
 quick=-Doptimization=1
 need "${build_packages[@]}" python3 doctest-dev netcat-openbsd curl wrk redis-tools \
     && { [ $all = no ] || need clang-16 libclang-rt-16-dev clang-format clang-tidy valgrind \
-        doxygen cmake gcovr binutils nftables; } \
+        doxygen cmake gcovr binutils nftables "${other_projects[@]}"; } \
     || { echo "0 passed, 1 failed"; exit 1; }
 # What was configured without a package would not notice it.
-[ $installed = no ] || rm -rf build/debug
+[ $installed = no ] || rm -rf build/debug build/asan
 
 tested debug "$quick" unit e2e epoll tidy
 if [ $all = yes ]; then
     stage build build-debug-all ninja -C build/debug
     stage tests test-debug-long suites test-debug-long debug headers interleave seeds stepped \
-        stress hostile packaging planted
+        stress hostile integration packaging planted
     stage tests no-io_uring-EPERM suites no-io_uring-EPERM debug unit \
         -- --setup no_io_uring_EPERM
     for error in ENOSYS ENOMEM; do
@@ -113,7 +118,8 @@ if [ $all = yes ]; then
     tested release "--buildtype=release" unit stepped stress e2e epoll hostile
     CC=clang-16 CXX=clang++-16 tested clang "--buildtype=debug" unit interleave e2e headers
     sanitized="$quick -Db_lundef=false"
-    tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e epoll planted
+    tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e epoll integration \
+        planted
     tested tsan "-Db_sanitize=thread $sanitized" unit stress planted
     tested coverage "--buildtype=debug -Db_coverage=true -Dexamples=false" unit
     stage check coverage covered && tail -n 2 $results/coverage.log
