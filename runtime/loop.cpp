@@ -58,6 +58,7 @@ private:
 }  // namespace
 
 scheduler::~scheduler() {
+    hide_from_debuggers();
     inbox_node* const late = shared_->inbox.is_closed() ? nullptr : shared_->inbox.close();
     for (inbox_node* rest : {unopened_, late}) {
         while (rest) {

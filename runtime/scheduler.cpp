@@ -1,6 +1,8 @@
 // The switching half of the scheduler; its loop is in loop.cpp, the life of wires in fiber.cpp.
 #include "scheduler.hpp"
 
+#include <array>
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
@@ -10,6 +12,25 @@
 namespace wire::detail {
 
 constinit thread_local scheduler_front* current_front = nullptr;
+
+// The runtimes of this process, of those beyond 512 as many as there is room for. Only debuggers
+// read it (tools/wire_gdb.py), of a process that stands still; so all accesses are relaxed. It has
+// no lock, which a fork could leave locked.
+extern constinit std::array<std::atomic<const scheduler*>, 512> all_runtimes;
+constinit std::array<std::atomic<const scheduler*>, 512> all_runtimes{};
+
+void scheduler::show_to_debuggers() noexcept {
+    for (auto& place : all_runtimes) {
+        const scheduler* nobody = nullptr;
+        if (place.compare_exchange_strong(nobody, this, std::memory_order_relaxed)) return;
+    }
+}
+
+void scheduler::hide_from_debuggers() noexcept {
+    for (auto& place : all_runtimes)
+        if (place.load(std::memory_order_relaxed) == this)
+            place.store(nullptr, std::memory_order_relaxed);
+}
 
 namespace {
 
@@ -43,6 +64,7 @@ scheduler::scheduler(const runtime_options& options)
     ready_.reserve(shared_->wires.size());
     // Random order and traces need a look at every switch.
     turns_between_ = trace_ || random_ ? 1 : turns_between_looks;
+    show_to_debuggers();
 }
 
 void scheduler::yield() noexcept {

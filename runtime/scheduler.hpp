@@ -124,6 +124,8 @@ private:
     void serve_timers() noexcept;
     void calibrate(std::uint64_t cycles) noexcept;
     [[nodiscard]] bool can_be_woken() const noexcept;
+    void show_to_debuggers() noexcept;
+    void hide_from_debuggers() noexcept;
     void report_deadlock() const noexcept;
     void report_stragglers() const noexcept;
 
