@@ -55,6 +55,7 @@ echo "ok: exported symbols"
 # Only what belongs to users is installed.
 expected='/include/wire/([a-z_]+/){0,2}[a-z_]+\.hpp$|/libwire\.(a|so[.0-9]*)$|/bin/wire-ring$'
 expected+='|/pkgconfig/wire\.pc$|/cmake/wire/wireConfig(Version)?\.cmake$'
+expected+='|/share/wire/wire_gdb(/[a-z_]+)?\.py$|/gdb/auto-load/.*/libwire\.so\.[.0-9]+-gdb\.py$'
 strays=$(cd root && find . -type f | grep -Ev "$expected" || true)
 [ -z "$strays" ] || fail "installed too: $strays"
 pkg --cflags | grep -q -e -fstack-clash-protection || fail "wire.pc lacks -fstack-clash-protection"
