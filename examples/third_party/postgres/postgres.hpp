@@ -12,8 +12,7 @@
 // the second and later ones are looked up on the thread itself: give those with `hostaddr`, too.
 // libpq's connect_timeout does not count; the deadline does.
 //
-// A connection is used by one wire at a time, all of one runtime. With TLS, give wires that connect
-// a stack of 256 KiB.
+// A connection is used by one wire at a time, all of one runtime. More: docs/postgres.md.
 #pragma once
 
 #include <libpq-fe.h>
