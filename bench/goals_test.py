@@ -40,6 +40,12 @@ class Goals(unittest.TestCase):
                      records("1p1c-8b-1000-bulk16-cpu", wire=10, condvar=1))
         self.assertEqual(found, {})
 
+    def test_redis_has_goals_for_time_and_processor_time_and_none_for_the_rate(self):
+        found = rows(*(records("get-p16" + metric, wire=112, libuv=100)
+                       for metric in ("", "-rate", "-cpu")))
+        self.assertEqual(found, {("get-p16", "wire", "libuv"): ("1.12", "1.11", "MISSED"),
+                                 ("get-p16-cpu", "wire", "libuv"): ("1.12", "1.11", "MISSED")})
+
     def test_room_for_64_and_for_1_have_goals_of_their_own(self):
         found = rows(records("2p2c-8b-64", wire=10, go=9),
                      records("2p2c-8b-1", wire=10, condvar=10))
