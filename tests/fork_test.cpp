@@ -14,6 +14,7 @@
 
 #include <wire/channel.hpp>
 #include <wire/datagram.hpp>
+#include <wire/diagnostics.hpp>
 #include <wire/dump_on_quit.hpp>
 #include <wire/file.hpp>
 #include <wire/log.hpp>
@@ -373,24 +374,31 @@ void serve_once(int done) {
     if (ok) static_cast<void>(!::write(done, "x", 1));
 }
 
+// Serves from a daemon whose standard descriptors are `closed`, or lead to /dev/null.
+void be_daemon(int done, bool closed) {
+    runtime rt({.stack = {.size = 256 * 1024}});
+    const io::reactor reactor(rt);
+    rt.go([done] { serve_once(done); });
+    if (::fork() != 0) ::_exit(0);
+    must(::setsid() > 0, "setsid");
+    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const int fd : {0, 1, 2}) closed ? ::close(fd) : ::dup2(null, fd);
+    // A line for standard error would go to the library's own, which may have that number.
+    if (closed) set_diagnostics_handler([](diagnostic, std::string_view) noexcept {});
+    ::_exit(rt.run() ? 0 : 4);
+}
+
 TEST_CASE("fork: a process may become a daemon before run, also with its runtime made already") {
-    int ends[2];
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    const death d = run_in_child([&] {
-        runtime rt({.stack = {.size = 256 * 1024}});
-        const io::reactor reactor(rt);
-        rt.go([&] { serve_once(ends[1]); });
-        if (::fork() != 0) ::_exit(0);
-        must(::setsid() > 0, "setsid");
-        for (const int fd : {0, 1, 2}) ::close(fd);  // the library's own may have these numbers
-        if (!rt.run()) ::_exit(4);
-        ::_exit(0);
-    });
-    CHECK(d.code == 0);
-    ::close(ends[1]);
-    char c = 0;
-    CHECK(::read(ends[0], &c, 1) == 1);
-    ::close(ends[0]);
+    for (const bool closed : {false, true}) {
+        CAPTURE(closed);
+        int ends[2];
+        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+        CHECK(run_in_child([&] { be_daemon(ends[1], closed); }).code == 0);
+        ::close(ends[1]);
+        char c = 0;
+        CHECK(::read(ends[0], &c, 1) == 1);
+        ::close(ends[0]);
+    }
 }
 
 TEST_CASE("fork: a child of a process whose runtime does not run may have one of its own") {
