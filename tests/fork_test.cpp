@@ -194,6 +194,14 @@ TEST_CASE("fork: a child that runs or ends its parent's runtime, or calls it, di
     CHECK(dies([&] { static_cast<void>(r.go([] {})); }, the_sentence));
     CHECK(dies([&] { static_cast<void>(r.call(never, [] {})); }, the_sentence));
     CHECK(dies([&] { static_cast<void>(r.cancel_all()); }, the_sentence));
+    // A remote may go with what holds it.
+    CHECK(run_in_child([&] { const std::optional<remote> copy(r); }).code == 0);
+    u.rt->go([] { CHECK(sleep(within(1ms))); });
+    CHECK(u.rt->run());
+}
+
+TEST_CASE("fork: a stall_watch that ends in a child ends the child") {
+    WIRE_LEAVE_OUT_IF(under_tsan, "it lets no forked child start threads");
     CHECK(dies(
         [] {
             runtime rt;
@@ -205,10 +213,6 @@ TEST_CASE("fork: a child that runs or ends its parent's runtime, or calls it, di
             if (WIFSIGNALED(status)) ::raise(WTERMSIG(status));
         },
         the_sentence));
-    // A remote may go with what holds it.
-    CHECK(run_in_child([&] { const std::optional<remote> copy(r); }).code == 0);
-    u.rt->go([] { CHECK(sleep(within(1ms))); });
-    CHECK(u.rt->run());
 }
 
 TEST_CASE("fork: a child may close its copies of descriptors; the parent's wires go on waiting") {
@@ -389,6 +393,7 @@ void be_daemon(int done, bool closed) {
 }
 
 TEST_CASE("fork: a process may become a daemon before run, also with its runtime made already") {
+    WIRE_LEAVE_OUT_IF(under_tsan, "it lets no forked child start threads");
     for (const bool closed : {false, true}) {
         CAPTURE(closed);
         int ends[2];
@@ -402,6 +407,7 @@ TEST_CASE("fork: a process may become a daemon before run, also with its runtime
 }
 
 TEST_CASE("fork: a child of a process whose runtime does not run may have one of its own") {
+    WIRE_LEAVE_OUT_IF(under_tsan, "it lets no forked child start threads");
     used_runtime u;
     const io::stall_watch watch(*u.rt, 10s);
     const death d = run_in_child([] {
