@@ -108,9 +108,12 @@ int ring::signal(int eventfd) noexcept {
 void ring::quieten(bool quiet) noexcept {
 #if defined(__x86_64__)
     if (!(ring_.flags & IORING_SETUP_DEFER_TASKRUN)) return;
-    static_cast<void>(::io_uring_cq_eventfd_toggle(&ring_, !quiet));
-    // [V] seq_cst: the wish before what has_news() reads. Pairs with the kernel's lock prefix.
-    if (!quiet) std::atomic_thread_fence(std::memory_order_seq_cst);
+    const std::atomic_ref<unsigned> flags(*ring_.cq.kflags);
+    // [V] seq_cst: the wish before what has_news() reads. Pairs with the kernel's locked "or".
+    if (quiet)
+        flags.fetch_or(IORING_CQ_EVENTFD_DISABLED, std::memory_order_relaxed);
+    else
+        flags.fetch_and(~IORING_CQ_EVENTFD_DISABLED, std::memory_order_seq_cst);
 #else
     static_cast<void>(quiet);
 #endif
