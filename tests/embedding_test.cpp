@@ -394,7 +394,7 @@ TEST_CASE("embedding: two runtimes in one loop wake each other") {
     bridge<int> to_one(1), to_two(1);
     int trips = 0;
     one.go([&] {
-        for (int i = 0; i < 20; ++i) {  // of so few timers the earliest is known exactly
+        for (int i = 0; i < 100; ++i) {
             CHECK(to_two.send(i));
             trips += to_one.recv().value() == i;
         }
