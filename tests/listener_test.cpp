@@ -246,6 +246,22 @@ TEST_CASE("listener: adopt takes over a listening socket, release gives it away"
     });
 }
 
+TEST_CASE("listener: given away after an accept that found nothing, it has lost no connection") {
+    on_wires([] {
+        auto door = any_port();
+        auto waiting = spawn([&] { return door.accept(); });
+        let_others_run();
+        waiting.cancel();
+        CHECK(outcome(waiting.join().value()) == "!ECANCELED");
+        CHECK(outcome(door.accept(within(0s))) == "!ETIMEDOUT");
+        auto client = connect_to(door).value();
+        let_others_run();
+        const io::owned_descriptor given(door.release());
+        const io::owned_descriptor taken(::accept4(given.number(), nullptr, nullptr, SOCK_CLOEXEC));
+        CHECK(taken.number() >= 0);
+    });
+}
+
 TEST_CASE("listener: moving keeps it, assigning closes what was there") {
     on_wires([] {
         auto one = io::listen_unix(own_address("one")).value();

@@ -53,7 +53,8 @@ public:
     /// The number, which stays owned here; -1 when closed.
     [[nodiscard]] int native_handle() const noexcept { return fd_.number(); }
     /// Gives the number away, open and non-blocking; acceptors get EBADF. A Unix socket's path is
-    /// not removed.
+    /// not removed. Connections that the system has accepted ahead of accept() are closed: to lose
+    /// none, end the acceptors and call accept(within(0s)) until it fails, then release().
     [[nodiscard]] int release() noexcept {
         path_.leave();
         return fd_.release();
