@@ -281,7 +281,8 @@ void log::state::put_at_once(log_entry& e) noexcept {
 
 log::log(int fd, const log_options& options)
     : least_(options.least),
-      state_(std::make_unique<state>(detail::log_form(), log_sink(fd), options)) {}
+      state_(
+          std::make_unique<state>(detail::log_form(options.for_journal), log_sink(fd), options)) {}
 
 log::log(const syslog_options& to, const log_options& options)
     : least_(options.least),

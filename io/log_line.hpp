@@ -55,7 +55,7 @@ inline std::size_t print_text(std::span<char> to, log_entry& e) noexcept {
 class log_form {
 public:
     /// For a descriptor.
-    log_form() = default;
+    explicit log_form(bool for_journal = false) noexcept : for_journal_(for_journal) {}
     /// For the system's log. Throws std::bad_alloc.
     explicit log_form(const syslog_options& o)
         : ident_(o.ident + (o.option & LOG_PID ? '[' + std::to_string(::getpid()) + "]: " : ": ")),
@@ -95,12 +95,15 @@ private:
     }
 
     std::size_t head(std::span<char> to, const log_entry& e, log_date& date) const noexcept {
-        update(date, e.when.tv_sec);
         constexpr const char* names[] = {"DEBUG", "INFO",     "NOTICE", "WARNING",
                                          "ERR",   "CRITICAL", "FATAL"};
         constexpr int severities[] = {LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING,
                                       LOG_ERR,   LOG_CRIT, LOG_ALERT};
         const auto level = static_cast<std::size_t>(e.level);
+        if (for_journal_)
+            return static_cast<std::size_t>(
+                std::snprintf(to.data(), to.size(), "<%d>", severities[level]));
+        update(date, e.when.tv_sec);
         const int n = is_system_log()
                           ? std::snprintf(to.data(), to.size(), "<%d>%s %s",
                                           facility_ | severities[level], date.text, ident_.c_str())
@@ -111,6 +114,7 @@ private:
 
     std::string ident_;  // what follows the date in the system's log
     int facility_ = 0;
+    bool for_journal_ = false;
 };
 
 }  // namespace wire::io::detail

@@ -149,6 +149,19 @@ TEST_CASE("log: seven levels, of which the lower ones can be dropped before they
     CHECK(levels == "<WARNING> x<ERR> x<CRITICAL> x<FATAL> x<DEBUG> x<INFO> x<NOTICE> x");
 }
 
+TEST_CASE("log: for systemd's journal a line has its priority in front, and no date") {
+    const temporary_file file;
+    on_wires([&] {
+        io::log log(file.fd, {.for_journal = true});
+        for (const log_level level : {debug, info, notice, warning, err, critical, fatal})
+            log(level, "%s", "two\nlines");
+    });
+    std::string wanted;
+    for (const char priority : std::string("7654321"))
+        wanted += std::string("<") + priority + ">two lines\n";
+    CHECK(file.content() == wanted);
+}
+
 TEST_CASE("log: lines of many wires come whole and in the order of the calls") {
     on_wires([] {
         small_pipe p;

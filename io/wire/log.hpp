@@ -22,6 +22,10 @@ struct log_options {
     /// half of them. Allocated once, at construction.
     std::size_t buffer = std::size_t{64} * 1024;
     std::span<char> memory = {};  ///< of the caller, instead of `buffer` bytes; outlives the log
+    /// Lines to a descriptor look like "<6>3 connections", as systemd's journal takes them from a
+    /// program's standard error: the number is syslog's, the journal adds the time. See
+    /// sd-daemon(3). (For the system's log it has no meaning.)
+    bool for_journal = false;
 };
 
 /// A log that goes to the system's log, as openlog(3) says it.
