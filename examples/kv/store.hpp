@@ -122,6 +122,15 @@ public:
         }
     }
 
+    /// Calls f(node) for each key whose time is not over, in no order, until it returns false.
+    /// Nothing must change meanwhile.
+    template <class F>
+    void each(F f) const {
+        for (const shard& s : shards_)
+            for (const node& n : s.values)
+                if (!is_over(n.second) && !f(n)) return;
+    }
+
     // What follows needs no guard.
 
     [[nodiscard]] std::int64_t now_ms() const { return now_(); }
