@@ -23,7 +23,7 @@ using wire::io::log_level;
 
 template <class T>
 T value_of(const toml::node& n, const char* kind) {
-    const auto value = n.value<T>();
+    const auto value = std::is_same_v<T, double> ? n.value<T>() : n.value_exact<T>();
     if (!value) refuse(n.source(), std::string("this must be ") + kind);
     return *value;
 }

@@ -22,6 +22,18 @@ std::string text_of(int error) {
     return std::system_category().message(error);
 }
 
+// The kernel closes the sockets of a killed process a moment after it is gone, if it used io_uring;
+// who starts the next one at once should not be refused for that.
+wire::result<io::listener> listen_patiently(const io::address& at) {
+    const wire::deadline until = wire::within(std::chrono::seconds(1));
+    for (;;) {
+        auto door = io::listen(at);
+        if (door.code() != EADDRINUSE || wire::deadline(std::chrono::steady_clock::now()) > until)
+            return door;
+        static_cast<void>(wire::sleep(wire::within(std::chrono::milliseconds(20))));
+    }
+}
+
 std::string count(std::size_t n, const std::string& of) {
     return std::to_string(n) + ' ' + of + (n == 1 ? "" : "s");
 }
@@ -108,7 +120,7 @@ void daemon::open_sockets() {
 }
 
 io::listener daemon::open_door(const std::string& where) const {
-    auto door = io::listen(parse_address(where).value());
+    auto door = listen_patiently(parse_address(where).value());
     if (door) return *std::move(door);
     const char* const fix = door.code() == EADDRINUSE      ? "; choose another port"
                             : door.code() == EADDRNOTAVAIL ? "; this machine has no such address"
@@ -125,7 +137,7 @@ void daemon::open_control() {
     }
     const std::string& path = settings_.control;
     const auto mask = ::umask(0177);  // for this user only
-    auto door = io::listen_unix(path);
+    auto door = listen_patiently(io::address::local(path).value());
     ::umask(mask);
     if (door) {
         control_ = *std::move(door);
