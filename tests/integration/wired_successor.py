@@ -214,7 +214,10 @@ class Broken(Folder):
                 os.close(fd)
 
     def fake_old(self, messages):
-        """What a successor makes of an old instance that sends these and is gone."""
+        """A successor of an old instance that sends these, and is gone. self.client is the end of
+        the connection that is among them."""
+        self.client, given_client = socket.socketpair()
+        self.addCleanup(self.client.close)
         door = socket.create_server(("127.0.0.1", 0))
         control = socket.socket(socket.AF_UNIX)
         control.bind(self.control)
@@ -224,10 +227,11 @@ class Broken(Folder):
         with control.accept()[0] as peer:
             self.assertEqual(receive(peer, 10), b"take-over\n")
             for text, given in messages:
-                named = {"door": door, "control": control}.get(given, given)
-                fds = array.array("i", [named.fileno()] if named else [])
+                ends = {"door": door, "control": control, "client": given_client}
+                fds = array.array("i", [ends[given].fileno()] if given else [])
                 peer.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else [])
         control.close()
+        given_client.close()
         port = door.getsockname()[1]
         waiting = socket.create_connection(("127.0.0.1", port), PATIENCE)  # before the new accepts
         door.close()
@@ -235,15 +239,13 @@ class Broken(Folder):
         return new, port, waiting
 
     def test_if_the_old_one_is_killed_its_successor_goes_on_with_what_it_has(self):
-        here, there = socket.socketpair()
-        self.addCleanup(here.close)
         listen = (b"listen 127.0.0.1:0\n", "door")
         control = (b"control 1\n", "control")
-        client = (b"connection 5 7 0\nGET k+PONG\r\n", there)
+        client = (b"connection 5 7 0\nGET k+PONG\r\n", "client")
         values = (b"values %d\n" % len(encode("SET", "k", "v")) + encode("SET", "k", "v"), None)
         for sent, connections, keys in (
                 ([listen], 0, 0), ([listen, control], 0, 0),
-                ([listen, control, (b"connection 5 7 0\nGET", there)], 0, 0),
+                ([listen, control, (b"connection 5 7 0\nGET", "client")], 0, 0),
                 ([listen, control, client], 1, 0),
                 ([listen, control, client, (b"values 1000\n*3", None)], 1, 0),
                 ([listen, control, client, values], 1, 1),
@@ -257,11 +259,13 @@ class Broken(Folder):
                                  sent[-1][0] != b"end\n")
                 waiting.sendall(b"PING\r\n")
                 self.assertEqual(receive(waiting, 7), b"+PONG\r\n")
+                if connections:
+                    self.client.sendall(b"\r\n")  # the end of its request
+                    wanted = b"+PONG\r\n" + (b"$1\r\nv\r\n" if keys else b"$-1\r\n")
+                    self.assertEqual(receive(self.client, len(wanted)), wanted)
                 self.assertEqual(request(port, "SET new 1"), b"+OK")
                 self.assertIn("serving", ctl(self, "status"))
                 self.assertEqual(new.stop(), 0)
-        there.close()
-        self.assertEqual(receive(here, 7), b"+PONG\r\n")
 
     def test_what_is_no_old_instance_is_refused(self):
         for sent, wanted in (([(b"listen x\n", None)], "is not all there: Protocol error"),
