@@ -170,7 +170,8 @@ class Reload(Folder):
             stays.sendall(b" k\r\n")
             self.assertEqual(receive(stays, 7), b"$1\r\nv\r\n")
             with socket.create_connection(("127.0.0.1", port), PATIENCE) as one_too_many:
-                self.assertEqual(receive_all(one_too_many), b"-ERR max number of clients reached\r\n")
+                self.assertEqual(receive_all(one_too_many),
+                                 b"-ERR max number of clients reached\r\n")
             self.assertRaises(ConnectionRefusedError, daemon.connect)
 
     def test_sighup_takes_new_settings_over_and_keeps_connections(self):
