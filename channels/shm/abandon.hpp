@@ -18,7 +18,8 @@ void abandon(std::unique_ptr<T>& p) noexcept {
     static std::atomic<kept*> all{nullptr};
     auto* const one = new (std::nothrow) kept{p.release(), all.load(std::memory_order_relaxed)};
     // relaxed: nobody reads it.
-    while (one && !all.compare_exchange_weak(one->before, one, std::memory_order_relaxed)) {}
+    while (one && !all.compare_exchange_weak(one->before, one, std::memory_order_relaxed)) {
+    }
 }
 
 }  // namespace wire::shm::detail
