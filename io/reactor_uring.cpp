@@ -156,8 +156,12 @@ std::ptrdiff_t reactor_uring::complete(int fd, fd_entry*& entry, operation& op,
     const std::ptrdiff_t n = e.generation == generation ? make(e, op, until) : -EBADF;
     if (e.generation != generation) return n;
     pass_turn(e[op.needs]);
-    // Nobody waits any more: connections are better off in the listener's queue.
-    if (n < 0 && e.accepts && !e[op.needs].taken) stop(*e.accepts);
+    // Nobody waits any more: connections are better off in the listener's queue, and whoever else
+    // accepts from it is to be woken for them, not this thread.
+    if (n < 0 && e.accepts && !e[op.needs].taken) {
+        stop(*e.accepts);
+        submit();
+    }
     return n;
 }
 

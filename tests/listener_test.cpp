@@ -4,8 +4,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <set>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include <wire/spawn.hpp>
@@ -259,6 +263,35 @@ TEST_CASE("listener: given away after an accept that found nothing, it has lost 
         const io::owned_descriptor given(door.release());
         const io::owned_descriptor taken(::accept4(given.number(), nullptr, nullptr, SOCK_CLOEXEC));
         CHECK(taken.number() >= 0);
+    });
+}
+
+// Whether the thread sleeps; it stays so if nobody wakes it.
+bool sleeps(pid_t thread) {
+    std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
+    std::string text;
+    std::getline(stat, text);
+    return text.find(") S ") != std::string::npos;
+}
+
+TEST_CASE("listener: after an accept that found nothing, others are woken for connections") {
+    on_wires([] {
+        auto door = any_port();
+        CHECK(outcome(door.accept(within(0s))) == "!ETIMEDOUT");
+        // From here to join() the thread stands still: the system is not asked again.
+        ::fcntl(door.native_handle(), F_SETFL, 0);
+        std::atomic<pid_t> id{0};
+        int taken = -1;
+        std::thread other([&] {
+            id = ::gettid();
+            taken = ::accept4(door.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
+        });
+        while (id == 0 || !sleeps(id)) std::this_thread::yield();
+        const io::owned_descriptor client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const io::address to = door.local_address().value();
+        CHECK(::connect(client.number(), to.raw(), to.length()) == 0);
+        other.join();
+        CHECK(io::owned_descriptor(taken).number() >= 0);
     });
 }
 

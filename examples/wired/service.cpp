@@ -51,9 +51,6 @@ void service::freeze() {
     static_cast<void>(serving_.join());
     // What the system has accepted ahead is in no queue any more that a successor could look at.
     while (auto peer = door_.accept(wire::within(0s))) add(*std::move(peer));
-    // The system hears that nobody accepts here any more when this thread sleeps next. A process
-    // that is killed before that may still be the one that is woken for a connection, for nothing.
-    if (door_.is_open()) static_cast<void>(wire::sleep(wire::within(1ms)));
 }
 
 std::vector<std::string> service::drain(wire::deadline until) {
