@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <map>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -122,13 +123,15 @@ TEST_CASE("shm arena open: of one that is kept the dead are cleared away") {
 }
 
 TEST_CASE("shm arena open: a thousand processes that begin together find the same one") {
+    // valgrind takes minutes for so many where the machine is busy.
+    const std::uint32_t many = under_valgrind() ? 100 : 1000;
     const std::string name = arena::unique_name();
     const shm::arena_options options{.size = 8 << 20, .channels = 1000};
     int go[2], done[2];
     REQUIRE(::pipe(go) == 0);
     REQUIRE(::pipe(done) == 0);
     std::vector<pid_t> all;
-    for (std::uint32_t i = 0; i < 1000; ++i)
+    for (std::uint32_t i = 0; i < many; ++i)
         all.push_back(in_child([&] {
             char c;
             ::close(go[1]);
@@ -142,18 +145,18 @@ TEST_CASE("shm arena open: a thousand processes that begin together find the sam
         }));
     ::close(go[1]);
     arena a = arena::open_or_create(name, options);
-    for (std::uint32_t i = 0; i < 1000; ++i) {
+    for (std::uint32_t i = 0; i < many; ++i) {
         CHECK(a.wait_for_channel(i, soon()));
         CHECK(a.add_channel(i, role::consumer));
         CHECK(received(a, i, soon()) == "x");
     }
-    CHECK(a.channels().size() == 1000);
+    CHECK(a.channels().size() == many);
     ::close(done[1]);
-    int good = 0;
-    for (const pid_t c : all) good += exit_code(c) == 0;
-    CHECK(good == 1000);
-    CHECK(a.channels().size() == 1000);
-    for (std::uint32_t i = 0; i < 1000; ++i) CHECK(a.leave_channel(i));
+    std::map<int, std::size_t> ends;  // how many of each exit code
+    for (const pid_t c : all) ++ends[exit_code(c)];
+    CHECK_MESSAGE(ends[0] == many, "one of the others: ", ends.rbegin()->first);
+    CHECK(a.channels().size() == many);
+    for (std::uint32_t i = 0; i < many; ++i) CHECK(a.leave_channel(i));
     CHECK(a.channels().empty());
     for (const int fd : {go[0], done[0]}) ::close(fd);
 }

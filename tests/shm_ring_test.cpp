@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -383,7 +384,7 @@ TEST_CASE("shm ring: one consumer at a time, and the next goes on where it stopp
 TEST_CASE("shm ring: a wire waits, and others of its thread run") {
     ring r = ring::create_anonymous();
     on_wires([&] {
-        int ticks = 0;
+        std::atomic<int> ticks{0};
         bool done = false;
         auto ticker = spawn([&] {
             while (!done) {
@@ -394,11 +395,11 @@ TEST_CASE("shm ring: a wire waits, and others of its thread run") {
         std::jthread other([&] {
             producer p;
             CHECK(p.attach_fd(::dup(r.descriptor())).error == 0);
-            std::this_thread::sleep_for(20ms);
+            // If they did not run, nothing would come.
+            while (ticks == 0) std::this_thread::yield();
             CHECK(p.send(bytes_of("from a thread")) == 0);
         });
-        CHECK(next_of(r) == "from a thread");
-        CHECK(ticks > 0);
+        CHECK(next_of(r, soon()) == "from a thread");
         done = true;
         CHECK(ticker.join());
         auto cancelled = spawn([&] { return r.peek().code(); });
