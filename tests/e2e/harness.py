@@ -32,7 +32,10 @@ def main():
     if not (Server.folder / "echo_server").exists():
         print("echo_server was not built (no CLI11): skipped")
         sys.exit(77)
-    unittest.main(verbosity=1)
+    result = unittest.main(verbosity=1, exit=False).result
+    for test, reason in result.skipped:
+        print(f"skipped: {test}: {reason}", flush=True)
+    sys.exit(not result.wasSuccessful())
 
 
 def raise_limit_of_files():
