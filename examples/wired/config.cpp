@@ -15,6 +15,11 @@ namespace {
 
 using wire::io::log_level;
 
+// After a call that failed.
+config_error unreadable(const std::string& path) {
+    return config_error(path + ": " + std::system_category().message(errno ? errno : EIO));
+}
+
 [[noreturn]] void refuse(const toml::source_region& at, std::string_view reason) {
     std::ostringstream text;
     text << *at.path << ':' << at.begin.line << ':' << at.begin.column << ": " << reason;
@@ -94,10 +99,10 @@ void apply(config& c, const toml::key& key, const toml::node& node) {
 config read_config(const std::string& path) {
     errno = 0;
     std::ifstream file(path);
-    if (!file)
-        throw config_error(path + ": " + std::system_category().message(errno ? errno : EIO));
+    if (!file) throw unreadable(path);
     try {
         const toml::table all = toml::parse(file, path);
+        if (file.bad()) throw unreadable(path);  // or else what is missing would be as by default
         config c;
         for (const auto& [key, node] : all) apply(c, key, node);
         return c;

@@ -43,6 +43,14 @@ class Settings(Folder):
         self.assertIn(f"{self.path}/none: No such file or directory",
                       self.refused("--config", f"{self.path}/none"))
 
+    def test_a_file_that_cannot_be_read_is_no_empty_one(self):
+        self.assertIn(f"{self.path}: Is a directory", self.refused("--config", str(self.path)))
+        with Daemon(self) as daemon:
+            os.unlink(self.config)
+            os.mkdir(self.config)
+            self.assertEqual(ctl(self, "reload", code=1), f"error: {self.config}: Is a directory\n")
+            self.assertEqual(daemon.ask("PING"), b"+PONG")
+
     def test_check_reads_the_settings_and_no_more(self):
         self.write('listen = "127.0.0.1:1"')
         done = subprocess.run([wired(), "--config", self.config, "--check"], check=False,
