@@ -152,6 +152,8 @@ void daemon::open_control() {
                   : "; there is a file that is no socket";
     else if (door.code() == ENOENT)
         fix = "; make its folder, or let systemd make it (RuntimeDirectory=)";
+    else if (door.code() == EACCES)
+        fix = "; this user may not write to its folder, or another user's instance runs";
     throw start_error("cannot open the control socket " + path + ": " + text_of(door.code()) + fix);
 }
 
@@ -281,8 +283,9 @@ std::string daemon::finish_drain() {
     std::string who;
     for (std::size_t i = 0; i < cut.size() && i < 10; ++i) who += (i ? ", " : "") + cut[i];
     if (cut.size() > 10) who += ", and " + std::to_string(cut.size() - 10) + " more";
-    log_(warning, "drain: the time is over; cuts %s: %s", count(cut.size(), "connection").c_str(),
-         who.c_str());
+    log_(warning, "drain: %s; cuts %s: %s",
+         service_.hurried() ? "waits no longer" : "the time is over",
+         count(cut.size(), "connection").c_str(), who.c_str());
     return "cut " + count(cut.size(), "connection") + ": " + who + '\n';
 }
 

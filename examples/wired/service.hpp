@@ -52,7 +52,8 @@ public:
     /// had to be cut, with what each had not finished.
     std::vector<std::string> drain(wire::deadline until);
     /// Ends the waiting of drain().
-    void hurry() { gone_.set(); }
+    void hurry() { hurried_ = true, gone_.set(); }
+    [[nodiscard]] bool hurried() const { return hurried_; }
 
     [[nodiscard]] const io::listener& door() const { return door_; }
     [[nodiscard]] const std::string& where() const { return where_; }
@@ -79,7 +80,7 @@ private:
     std::list<connection> connections_;
     wire::scope* inside_ = nullptr;  // of its wires, while they run
     wire::handle<void> serving_;
-    bool draining_ = false;
+    bool draining_ = false, hurried_ = false;
     wire::event gone_;  // the last connection, of a drain
 };
 

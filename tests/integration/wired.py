@@ -298,7 +298,7 @@ class Drain(Folder):
             self.assertTrue(eventually(lambda: "phase         draining" in ctl(self, "status")))
             daemon.process.send_signal(signal.SIGINT)
             self.assertEqual(daemon.end(), 0)
-            self.assertIn("cuts 1 connection", daemon.log())
+            self.assertIn("drain: waits no longer; cuts 1 connection", daemon.log())
 
 
 class Systemd(Folder):
