@@ -5,7 +5,8 @@
 //     ./wiredctl status
 //     ./wired --config wired.toml --take-over     in place of the one that runs; nobody notices
 //
-// SIGHUP reads the settings anew, SIGTERM and SIGINT end it in order, SIGQUIT prints its wires.
+// SIGHUP reads the settings anew, SIGTERM and SIGINT end it in order, SIGQUIT prints its wires,
+// and a wire that holds the thread for longer than a second is told with its backtrace.
 // config.cpp reads the settings, notify.hpp talks to systemd, service.cpp serves clients,
 // control.cpp serves wiredctl, handover.cpp moves everything to a successor, and daemon.cpp puts
 // that together. docs/daemons.md tells why it is as it is.
@@ -17,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <wire/diagnostics.hpp>
 #include <wire/inherited.hpp>
 
 #include "command_line.hpp"
@@ -34,6 +36,12 @@ bool errors_go_to_journal() {
     struct stat s {};
     if (!stream || ::fstat(STDERR_FILENO, &s) != 0) return false;
     return stream == std::to_string(s.st_dev) + ':' + std::to_string(s.st_ino);
+}
+
+// What the library itself has to tell, such as which wire holds the thread. It does not go through
+// the log, which would have to wait for that thread.
+void tell_journal(wire::diagnostic, std::string_view text) noexcept {
+    ::dprintf(STDERR_FILENO, "<4>wire: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
 // The sockets that systemd has opened: one called "control" for wiredctl, one for clients.
@@ -70,7 +78,7 @@ int run(const wired::options& options, bool check, wire::io::log& log) {
             return 1;
         }
     };
-    return wire::run(first_wire, {.dump_on_quit = true});
+    return wire::run(first_wire, {.dump_on_quit = true, .stall = std::chrono::seconds(1)});
 }
 
 }  // namespace
@@ -86,7 +94,9 @@ int main(int argc, char** argv) {
     line.parse(argc, argv);
 
     std::signal(SIGPIPE, SIG_IGN);  // whoever reads the log may go; the service stays
-    wire::io::log log(STDERR_FILENO, {.for_journal = journal || errors_go_to_journal()});
+    journal = journal || errors_go_to_journal();
+    wire::io::log log(STDERR_FILENO, {.for_journal = journal});
+    if (journal) wire::set_diagnostics_handler(&tell_journal);
     try {
         return run(options, check, log);
     } catch (const std::exception& e) {

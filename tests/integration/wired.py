@@ -332,12 +332,14 @@ class Systemd(Folder):
                 self.assertEqual(told.next(), "WATCHDOG=1")
             with socket.socket(socket.AF_UNIX) as ctl_socket:
                 ctl_socket.connect(self.control)
-                ctl_socket.sendall(b"hold 1.5\n")
+                ctl_socket.sendall(b"hold 2\n")
                 daemon.says("holds the thread")
                 told.all()
                 self.assertEqual(receive(ctl_socket, 5), b"held\n")
-            # 150 are due in that time. One may have been on its way before and behind.
+            # 200 are due in that time. One may have been on its way before and behind.
             self.assertLessEqual(len(told.all()), 3)
+            daemon.says("wired::daemon::hold")
+            self.assertIn('"wiredctl" has held thread', daemon.log())
             for _ in range(10):
                 self.assertEqual(told.next(), "WATCHDOG=1")
 
