@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <sstream>
@@ -35,6 +36,12 @@ void command_line::parse(int argc, char** argv) {
     } catch (const CLI::ParseError& e) {
         std::exit(app_->exit(e) == 0 && std::cout.flush() ? 0 : 1);
     }
+}
+
+int command_line::end(int code) const {
+    if (!std::ferror(stdout) && std::fflush(stdout) == 0) return code;
+    std::fprintf(stderr, "%s: cannot write to standard output\n", name_.c_str());
+    return 1;
 }
 
 using option = command_line::option;

@@ -46,6 +46,10 @@ public:
     /// question, with 0 once the answer is written.
     void parse(int argc, char** argv);
 
+    /// Writes what standard output still holds. Returns `code`; or 1, and says so, if something
+    /// that was printed there could not be written.
+    [[nodiscard]] int end(int code) const;
+
 private:
     const std::string name_;
     const std::unique_ptr<CLI::App> app_;

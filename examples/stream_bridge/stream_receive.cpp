@@ -31,10 +31,12 @@ void say(const std::string& text) {
     std::fprintf(stderr, "stream_receive: %s\n", text.c_str());
 }
 
-/// Whether the message is handled and acknowledged. What is printed is, also after a signal.
+/// Whether the message is handled and acknowledged. What is printed is, also after a signal; what
+/// could not be printed is not.
 bool handle(stream_receiver& in, stream_message m) {
     const wire::shield to_the_end;
     std::printf("%s %ju %s\n", m.sender.c_str(), std::uintmax_t{m.number}, m.text.c_str());
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) return false;
     if (options.work > 0 && !wire::sleep(wire::within(seconds(options.work)))) return false;
     const auto acked = m.ack(wire::within(seconds(options.timeout)));
     if (!acked) say("cannot acknowledge " + m.id + ": " + in.error());
@@ -97,5 +99,5 @@ int main(int argc, char** argv) {
         std::chrono::duration_cast<std::chrono::milliseconds>(seconds(silence));
     bridge.server.on_trouble = [](const std::string& why) { say(why + "; trying again"); };
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    return wire::run(run);
+    return line.end(wire::run(run));
 }

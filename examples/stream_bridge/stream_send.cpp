@@ -70,5 +70,5 @@ int main(int argc, char** argv) {
         std::chrono::duration_cast<std::chrono::milliseconds>(seconds(silence));
     bridge.server.on_trouble = [](const std::string& why) { say(why + "; trying again"); };
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    return wire::run(send_all);
+    return line.end(wire::run(send_all));
 }

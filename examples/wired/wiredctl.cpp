@@ -63,5 +63,5 @@ int main(int argc, char** argv) {
     line.add("--control", options.control, "Its control socket").not_empty();
     line.add("--timeout", options.timeout, "Seconds for the whole answer").number(0.001, 1e6);
     line.parse(argc, argv);
-    return wire::run(ask);
+    return line.end(wire::run(ask));
 }

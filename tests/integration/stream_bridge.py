@@ -137,6 +137,15 @@ class Deaths(Bridge):
         self.assertEqual(self.finish(receiver)[0], [1])
         self.assertEqual(self.redis.ask("XLEN", "numbers"), ":2")
 
+    def test_what_could_not_be_printed_is_not_acknowledged(self):
+        self.check_end(self.sender("--count", 3))
+        with open("/dev/full", "w", encoding="ascii") as full:
+            receiver = Program(self, FOLDER + "stream_receive", "numbers", "--server",
+                               self.redis.socket, "--consumer", "a", "--count", 3, stdout=full)
+            self.assertEqual(receiver.end(), (
+                1, None, "stream_receive: cannot write to standard output\n"))
+        self.assertEqual(self.redis.ask("XLEN", "numbers"), ":3")
+
 
 class Repeats(Bridge):
     def test_what_is_sent_twice_is_received_once_and_counted(self):

@@ -66,5 +66,5 @@ int main(int argc, char** argv) {
     line.add("--ticks", options.ticks, "Let a wire print a line every 10 ms meanwhile");
     line.parse(argc, argv);
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    return wire::run(run);
+    return line.end(wire::run(run));
 }

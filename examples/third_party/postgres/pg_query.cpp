@@ -105,5 +105,5 @@ int main(int argc, char** argv) {
     line.add("--timeout", options.timeout, "Seconds for each step").range(0.001, 1e6);
     line.add("--ticks", options.ticks, "Count the ticks of another wire meanwhile");
     line.parse(argc, argv);
-    return wire::run(ask_from_all);
+    return line.end(wire::run(ask_from_all));
 }

@@ -98,5 +98,5 @@ int main(int argc, char** argv) {
     line.add("--timeout", options.timeout, "Seconds for each answer").range(0.001, 3600.0);
     line.add("--tick", options.tick, "Count the milliseconds meanwhile, on another wire");
     line.parse(argc, argv);
-    return wire::run(get_all);
+    return line.end(wire::run(get_all));
 }
