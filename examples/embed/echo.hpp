@@ -5,12 +5,15 @@
 #pragma once
 
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <span>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <wire/wire.hpp>
@@ -26,9 +29,15 @@ inline void echo(wire::io::stream peer) {
         if (*n == 0 || !peer.write_all(std::span(buffer).first(*n))) return;
 }
 
-/// The first argument of a program: a port, 0 for one that the system chooses.
+/// The first argument of a program: a port, 0 or none for one that the system chooses. Ends the
+/// program if it is none.
 inline std::uint16_t port_in(int argc, char** argv) {
-    return static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0);
+    const std::string_view text = argc > 1 ? argv[1] : "0";
+    std::uint16_t port = 0;
+    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (argc <= 2 && error == std::errc() && rest == text.data() + text.size()) return port;
+    std::fprintf(stderr, "usage: %s [PORT], a number up to 65535; 0: any that is free\n", argv[0]);
+    std::exit(1);
 }
 
 /// Starts its wires, which run once the runtime does. Made in main() before other threads, and
@@ -38,8 +47,10 @@ public:
     echo_service(wire::runtime& rt, std::uint16_t port)
         : listener_(wire::io::listen_tcp("127.0.0.1", port)) {
         if (!listener_) {
-            std::fprintf(stderr, "listen on 127.0.0.1:%d: %s; choose another port\n", port,
-                         listener_.error().message().c_str());
+            std::fprintf(stderr, "listen on 127.0.0.1:%d: %s; %s\n", port,
+                         listener_.error().message().c_str(),
+                         listener_.code() == EACCES ? "ports below 1024 are for root"
+                                                    : "choose another port");
             std::exit(1);
         }
         std::printf("listening on 127.0.0.1:%d\n", listener_->port());

@@ -105,6 +105,14 @@ class Embedding(unittest.TestCase):
                 self.assertEqual(code, 1)
                 self.assertIn("Address already in use; choose another port", err)
 
+    def test_what_is_no_port_is_refused(self):
+        for loop in filter(is_built, LOOPS):
+            for wrong in "65536", "80x", "", "-1", "--help":
+                with self.subTest(loop=loop, wrong=wrong):
+                    code, said = harness.refused(wrong, program=f"embed/embed_{loop}")
+                    self.assertEqual(code, 1)
+                    self.assertIn("[PORT], a number up to 65535", said)
+
 
 if __name__ == "__main__":
     harness.main()
