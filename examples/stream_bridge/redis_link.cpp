@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <mutex>
 
 namespace {
@@ -106,20 +105,8 @@ wire::result<void> redis_link::connect(wire::deadline until) {
 }
 
 wire::result<void> redis_link::open(wire::deadline until) {
-    const std::string& a = server_.address;
-    wire::result<void> done;
-    if (a.starts_with('/')) {
-        done = db_.connect_unix(a, until);
-    } else {
-        const std::size_t colon = a.rfind(':');
-        std::uint16_t port = 0;
-        if (colon != a.npos) std::from_chars(a.data() + colon + 1, a.data() + a.size(), port);
-        if (port == 0) return wire::failure{fail(EINVAL, "is neither HOST:PORT nor a path")};
-        done = db_.connect(a.substr(0, colon), port, until);
-    }
+    const auto done = db_.connect_to(server_.address, until);
     if (!done) error_ = db_.error();
-    if (done.code() == ECONNREFUSED || done.code() == ENOENT)
-        error_ += " (is redis-server running there?)";
     return done;
 }
 

@@ -81,7 +81,7 @@ class Answers(unittest.TestCase):
         self.redis.kill()
         code, out, err = client.end()
         self.assertEqual((code, out), (1, ""))
-        why = r"(Server closed the connection|Connection reset by peer|Connection refused)"
+        why = r"(Server closed the connection|Connection reset by peer|Connection refused \(is .*)"
         self.assertRegex(err, rf"^redis_get: (a|cannot connect): redis 127.0.0.1:\d+: {why}\n")
         self.redis.start()
         self.assertEqual(get(self.redis.address, "a"), (0, "a: (nil)\n", ""))
@@ -118,10 +118,18 @@ class Refusals(unittest.TestCase):
     def test_where_nobody_listens_is_named(self):
         port = free_port()
         self.assertEqual(get(f"127.0.0.1:{port}", "a"), (
-            1, "", f"redis_get: cannot connect: redis 127.0.0.1:{port}: Connection refused\n"))
+            1, "", f"redis_get: cannot connect: redis 127.0.0.1:{port}: Connection refused "
+            "(is redis-server running there?)\n"))
         self.assertEqual(get("/no/such/socket", "a"), (
             1, "", "redis_get: cannot connect: redis /no/such/socket: No such file or "
-            "directory\n"))
+            "directory (is redis-server running there?)\n"))
+
+    def test_what_is_no_address_is_refused(self):
+        for wrong in "localhost", "localhost:", "localhost:65536", "localhost:6379x", ":6379":
+            with self.subTest(wrong=wrong):
+                self.assertEqual(get(wrong, "a"), (
+                    1, "", f"redis_get: cannot connect: redis {wrong}: is neither HOST:PORT nor a "
+                    "path\n"))
 
 
 if __name__ == "__main__":

@@ -247,6 +247,26 @@ wire::result<void> redis_client::connect_unix(const std::string& path, wire::dea
     return open(redisAsyncConnectUnix(path.c_str()), until);
 }
 
+wire::result<void> redis_client::connect_to(const std::string& server, wire::deadline until) {
+    const bool is_path = server.starts_with('/');
+    const std::size_t colon = std::min(server.rfind(':'), server.size());
+    std::string host = server.substr(0, colon);
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    const std::string number = server.substr(std::min(colon + 1, server.size()));
+    const char* const end = number.data() + number.size();
+    std::uint16_t port = 0;
+    const auto [rest, error] = std::from_chars(number.data(), end, port);
+    if (!is_path && (host.empty() || error != std::errc() || rest != end || port == 0)) {
+        disconnect();
+        where_ = server;
+        return fail(EINVAL, "is neither HOST:PORT nor a path");
+    }
+    const auto done = is_path ? connect_unix(server, until) : connect(host, port, until);
+    if (done.code() == ECONNREFUSED || done.code() == ENOENT)
+        error_ += " (is redis-server running there?)";
+    return done;
+}
+
 wire::result<void> redis_client::open(redisAsyncContext* context, wire::deadline until) {
     if (!context) return fail(ENOMEM, "no memory");
     std::unique_ptr<redisAsyncContext, void (*)(redisAsyncContext*)> owner(context, redisAsyncFree);

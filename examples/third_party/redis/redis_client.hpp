@@ -76,6 +76,9 @@ public:
                                wire::deadline until = wire::never);
     /// The same through a Unix socket.
     wire::result<void> connect_unix(const std::string& path, wire::deadline until = wire::never);
+    /// Whichever of the two `server` means: "HOST:PORT", or the path of a Unix socket, which begins
+    /// with "/". Fails with EINVAL, too, if it means neither.
+    wire::result<void> connect_to(const std::string& server, wire::deadline until = wire::never);
     /// Ends the connection; wires that wait for replies fail with ENOTCONN.
     void disconnect() noexcept;
 

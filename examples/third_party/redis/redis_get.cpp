@@ -36,18 +36,6 @@ wire::deadline soon() {
     return wire::within(std::chrono::duration<double>(options.timeout));
 }
 
-wire::result<void> connect(redis_client& db) {
-    const std::size_t colon = options.server.rfind(':');
-    if (options.server.starts_with('/')) return db.connect_unix(options.server, soon());
-    const auto port = static_cast<std::uint16_t>(std::atoi(options.server.c_str() + colon + 1));
-    return db.connect(options.server.substr(0, colon), port, soon());
-}
-
-std::string why_no_server(const std::string& name) {
-    if (name.starts_with('/') || name.find(':') != name.npos) return {};
-    return "no HOST:PORT, and no path: " + name;
-}
-
 /// What has gone wrong with a command; empty: nothing.
 std::string problem(const redis_client& db, const wire::result<redis_reply>& reply) {
     if (reply && (*reply)->type == REDIS_REPLY_ERROR) return (*reply)->str;
@@ -72,7 +60,7 @@ bool log_in(redis_client& db) {
 
 int get_all() {
     redis_client db;
-    if (!connect(db)) return complain("cannot connect", db.error()), 1;
+    if (!db.connect_to(options.server, soon())) return complain("cannot connect", db.error()), 1;
     if (!log_in(db)) return 1;
     unsigned ticks = 0;
     auto ticker = wire::spawn([&] {
@@ -91,9 +79,7 @@ int get_all() {
 
 int main(int argc, char** argv) {
     command_line line("redis_get", "Gets the values of keys from Redis, all at once.");
-    line.add("SERVER", options.server, "HOST:PORT, or the path of a Unix socket")
-        .required()
-        .check(why_no_server);
+    line.add("SERVER", options.server, "HOST:PORT, or the path of a Unix socket").required();
     line.add("KEY", options.keys, "What to ask for").required();
     line.add("--timeout", options.timeout, "Seconds for each answer").range(0.001, 3600.0);
     line.add("--tick", options.tick, "Count the milliseconds meanwhile, on another wire");
