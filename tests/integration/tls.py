@@ -265,10 +265,10 @@ class EchoClient(unittest.TestCase):
         with TlsServer() as server:
             code, _, err = client(server.port, "--name", "example.org")
             self.assertEqual(code, 1)
-            self.assertIn("certificate verify failed (hostname mismatch)", err)
+            self.assertIn("certificate verify failed (hostname mismatch); --name says whose", err)
             code, _, err = client(server.port, ca=TlsServer.stranger)
             self.assertEqual(code, 1)
-            self.assertIn("certificate verify failed (self-signed certificate)", err)
+            self.assertIn("verify failed (self-signed certificate); --ca says whom", err)
 
     def test_a_server_that_speaks_no_tls(self):
         with OwnServer(lambda peer: peer.sendall(b"220 welcome\r\n")) as server:
@@ -306,7 +306,7 @@ class EchoClient(unittest.TestCase):
             port = door.getsockname()[1]
         code, _, err = client(port)
         self.assertEqual(code, 1)
-        self.assertIn(f"cannot connect to 127.0.0.1, port {port}: Connection refused", err)
+        self.assertIn(f"cannot connect to 127.0.0.1, port {port}: Connection refused; does it", err)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 // A second round takes up the session of the first: its handshake needs no certificate.
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -40,6 +41,14 @@ using session = std::unique_ptr<SSL_SESSION, free_session>;
 bool complain(const std::string& why) {
     std::fprintf(stderr, "tls_echo_client: %s\n", why.c_str());
     return false;
+}
+
+// What to do about a certificate that OpenSSL does not believe.
+const char* advice(long verified) {
+    if (verified == X509_V_OK) return "";
+    const bool other_name =
+        verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH;
+    return other_name ? "; --name says whose it must be" : "; --ca says whom to believe";
 }
 
 std::byte byte_at(std::uint64_t i) {
@@ -86,12 +95,13 @@ bool go_round(SSL_CTX& context, session& last) {
     auto peer = io::connect(options.host, std::to_string(options.port), until);
     if (!peer)
         return complain("cannot connect to " + options.host + ", port " +
-                        std::to_string(options.port) + ": " + peer.error().message());
+                        std::to_string(options.port) + ": " + peer.error().message() +
+                        (peer.code() == ECONNREFUSED ? "; does it listen on that --port?" : ""));
     tls_stream tls(*peer, context);
     SSL* const ssl = tls.native_handle();
     if (last) SSL_set_session(ssl, last.get());
     if (!tls.connect(options.name.empty() ? options.host : options.name, until))
-        return complain(tls.why());
+        return complain(tls.why() + advice(SSL_get_verify_result(ssl)));
     if (!talk(tls)) return false;
     std::printf("%ju bytes and back, %s, %s session\n", std::uintmax_t{options.bytes},
                 SSL_get_version(ssl), SSL_session_reused(ssl) ? "resumed" : "new");
