@@ -32,6 +32,7 @@
 #include <string_view>
 #include <vector>
 
+#include "load_figures.hpp"
 #include "syscall_counter.hpp"
 
 namespace {
@@ -63,27 +64,12 @@ struct connection {
     std::int64_t sent_at = 0;
 };
 
-[[noreturn]] void fail(const char* what) {
-    std::perror(what);
-    std::exit(1);
-}
-
 [[noreturn]] void usage() {
     std::fputs(
         "usage: load --port N --pid N [--connections N] [--size BYTES] [--warm-up S]"
         " [--seconds S] [--syscalls] [--slow N] [--request TEXT --answer BYTES]\n",
         stderr);
     std::exit(2);
-}
-
-std::int64_t clock_ns(clockid_t clock) {
-    timespec t;
-    if (::clock_gettime(clock, &t) != 0) fail("clock_gettime");
-    return t.tv_sec * 1'000'000'000 + t.tv_nsec;
-}
-
-std::int64_t now_ns() {
-    return clock_ns(CLOCK_MONOTONIC);
 }
 
 bool set_number(options& o, std::string_view name, double value) {
@@ -248,15 +234,6 @@ private:
             latencies_[done_++] =
                 static_cast<std::uint32_t>(std::min<std::int64_t>(now - c.sent_at, UINT32_MAX));
         send(c, now);
-    }
-
-    // The value below which `share` of all lie. Reorders them.
-    template <class T>
-    static double percentile(std::vector<T>& values, double share) {
-        const auto nth = static_cast<double>(values.size() - 1) * share;
-        const auto at = values.begin() + static_cast<std::ptrdiff_t>(nth);
-        std::nth_element(values.begin(), at, values.end());
-        return static_cast<double>(*at);
     }
 
     void report(std::int64_t calls) {

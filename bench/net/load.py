@@ -1,4 +1,4 @@
-"""The load generator net_load."""
+"""The load generators: net_load, and others that take and print the same."""
 
 import machine
 
@@ -8,9 +8,9 @@ SLOW_PRINTED = {"": "p99_us", "p50": "p50_us", "p999": "p999_us", "rate": "per_s
                 "cpu": "cpu_ns"}
 
 
-def run(settings, server, connections, seconds, *more):
+def run(settings, server, connections, seconds, *more, program="net_load"):
     """What it prints: {name: value}."""
-    command = [settings.program("net_load"), "--port", server.port, "--pid", server.pid,
+    command = [settings.program(program), "--port", server.port, "--pid", server.pid,
                "--connections", connections, "--seconds", seconds, *more]
     words = machine.output_of(command, settings.cores[1:2], seconds + 30).split()
     return {name: float(value) for name, value in zip(words[::2], words[1::2])}

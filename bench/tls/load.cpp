@@ -23,6 +23,8 @@
 #include <string_view>
 #include <vector>
 
+#include "../net/load_figures.hpp"
+
 namespace {
 
 constexpr double warm_up = 0.3;  // seconds
@@ -43,21 +45,6 @@ struct connection {
     std::int64_t sent_at = 0;
 };
 
-[[noreturn]] void fail(const char* what) {
-    std::perror(what);
-    std::exit(1);
-}
-
-std::int64_t clock_ns(clockid_t clock) {
-    timespec t;
-    if (::clock_gettime(clock, &t) != 0) fail("clock_gettime");
-    return t.tv_sec * 1'000'000'000 + t.tv_nsec;
-}
-
-std::int64_t now_ns() {
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
 options parse(int argc, char** argv) {
     options o;
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -72,14 +59,6 @@ options parse(int argc, char** argv) {
     if (o.port > 0 && o.pid > 0 && o.connections > 0 && o.size > 0) return o;
     std::fputs("usage: load --port N --pid N --connections N --size BYTES --seconds S\n", stderr);
     std::exit(2);
-}
-
-// The value below which `share` of all lie. Reorders them.
-template <class T>
-double percentile(std::vector<T>& values, double share) {
-    const auto nth = static_cast<std::ptrdiff_t>(static_cast<double>(values.size() - 1) * share);
-    std::nth_element(values.begin(), values.begin() + nth, values.end());
-    return static_cast<double>(values[static_cast<std::size_t>(nth)]);
 }
 
 class load {

@@ -8,7 +8,7 @@ import subprocess
 
 import machine
 import report
-from net import servers
+from net import load, servers
 
 CONNECTIONS = [1, 16, 64]
 SIZE = 1024
@@ -63,10 +63,8 @@ class Suite:
         return measured
 
     def _load(self, server, connections, seconds):
-        command = [self.settings.program("tls_load"), "--port", server.port, "--pid", server.pid,
-                   "--connections", connections, "--size", SIZE, "--seconds", seconds]
-        words = machine.output_of(command, self.settings.cores[1:2], seconds + 30).split()
-        return {name: float(value) for name, value in zip(words[::2], words[1::2])}
+        return load.run(self.settings, server, connections, seconds, "--size", SIZE,
+                        program="tls_load")
 
     def _syscalls(self, system, connections):
         """Of a run of its own. Those of the handshakes and of the warm-up count: a little more."""
