@@ -8,6 +8,7 @@ second, and the processor time per request of the servers, of haproxy and of wrk
 as many cores as threads that work, wrk and haproxy take from the servers what they use: then the
 processor times tell more than the rates.
 """
+import argparse
 import contextlib
 import os
 import pathlib
@@ -15,7 +16,6 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 
 CONFIG = pathlib.Path(__file__).parents[1] / "examples" / "scaling" / "haproxy.cfg"
@@ -94,9 +94,26 @@ def front_of_two(build):
         return load(FRONT, [one, two], haproxy)
 
 
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("build", type=pathlib.Path, help="the build folder, of a release build")
+    parser.add_argument("rounds", type=int, nargs="?", default=5)
+    given = parser.parse_args()
+    if given.rounds < 1:
+        parser.error("at least one round")
+    if not (given.build / "examples" / "http_server").exists():
+        parser.error(f"{given.build}/examples/http_server is missing: build it first (it needs "
+                     "libcli11-dev and libboost-dev)")
+    if not shutil.which("wrk"):
+        parser.error("install wrk")
+    return given.build, given.rounds
+
+
 def main():
-    build, rounds = pathlib.Path(sys.argv[1]), int((sys.argv[2:] or ["5"])[0])
+    build, rounds = arguments()
     cases = [one_thread, two_threads] + ([front_of_one, front_of_two] if HAPROXY else [])
+    if not HAPROXY:
+        print("SKIPPED the cases with haproxy: install it")
     seen = {case: [] for case in cases}
     for _ in range(rounds):
         for case in cases:
