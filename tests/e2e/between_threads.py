@@ -15,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-from harness import PATIENCE, pattern
+from harness import PATIENCE, pattern, run_tests
 
 FOLDER = pathlib.Path(sys.argv.pop(1)).resolve()
 NO_TYPES = FOLDER.parent / "tests" / "libno_types.so"
@@ -320,4 +320,4 @@ class WorkPool(WithFolder):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    run_tests()

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import PATIENCE, eventually, pattern
+from harness import PATIENCE, eventually, pattern, run_tests
 
 PROGRAM = pathlib.Path(sys.argv.pop(1)).resolve() / "file_copy"
 
@@ -139,4 +139,4 @@ if __name__ == "__main__":
     if not PROGRAM.exists():
         print("file_copy was not built (no CLI11): skipped")
         sys.exit(77)
-    unittest.main()
+    run_tests()

@@ -32,6 +32,11 @@ def main():
     if not (Server.folder / "echo_server").exists():
         print("echo_server was not built (no CLI11): skipped")
         sys.exit(77)
+    run_tests()
+
+
+def run_tests():
+    """As unittest.main(), which would not say why a test is skipped."""
     result = unittest.main(verbosity=1, exit=False).result
     for test, reason in result.skipped:
         print(f"skipped: {test}: {reason}", flush=True)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import unittest
 
-from harness import PATIENCE
+from harness import PATIENCE, run_tests
 
 TOOL = pathlib.Path(sys.argv.pop(1)).resolve().parent / "tools" / "wire-ring"
 SYS_FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine())
@@ -155,4 +155,4 @@ class Foreign(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    run_tests()

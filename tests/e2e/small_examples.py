@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import PATIENCE, ask, enter_own_network, eventually
+from harness import PATIENCE, ask, enter_own_network, eventually, run_tests
 
 FOLDER = pathlib.Path(sys.argv.pop(1)).resolve()
 
@@ -150,4 +150,4 @@ class SmallExamples(unittest.TestCase):
 
 if __name__ == "__main__":
     enter_own_network()  # there port 7000 is free
-    unittest.main()
+    run_tests()

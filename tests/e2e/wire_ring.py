@@ -11,7 +11,7 @@ import tempfile
 import threading
 import unittest
 
-from harness import PATIENCE
+from harness import PATIENCE, run_tests
 
 EXAMPLES = pathlib.Path(sys.argv.pop(1)).resolve()
 TOOL = EXAMPLES.parent / "tools" / "wire-ring"
@@ -249,4 +249,4 @@ class Files(WithRing):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    run_tests()
