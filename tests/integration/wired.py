@@ -122,7 +122,8 @@ class Start(Folder):
     def test_for_the_journal_lines_begin_with_their_priority(self):
         with Daemon(self, "--journal") as daemon:
             self.assertEqual(daemon.stop(), 0)
-            lines = daemon.log().splitlines()
+            # On a machine that is too busy it may be held up, and say so.
+            lines = [s for s in daemon.log().splitlines() if not s.startswith("<4>wire: ")]
         self.assertTrue(lines[0].startswith("<5>ready: listens on 127.0.0.1:"), lines)
         self.assertEqual(lines[-1], "<5>stopped")
         log = self.path / "journal"
