@@ -337,6 +337,25 @@ TEST_CASE("embedding: more events at once than one system call fetches are all s
     });
 }
 
+TEST_CASE("embedding: a send that went along and must wait lets the runtime rest") {
+    in_each([](outer_loop& loop) {
+        auto [near, far] = io::make_stream_pair().value();
+        const std::string much(std::size_t{4} << 20, 'x');
+        loop.rt.go([&, &mine = near] { CHECK(mine.write_all(much)); });
+        loop.come_to_rest();
+        std::vector<char> taken(much.size());
+        for (std::size_t left = much.size(); left > 0;) {
+            // The second turn of this wire is behind the writer's, whose send goes along with it.
+            loop.rt.go([] { yield(); });
+            const auto n = ::recv(far.native_handle(), taken.data(), left, MSG_DONTWAIT);
+            CHECK(n > 0);
+            left -= static_cast<std::size_t>(n);
+            loop.come_to_rest();
+        }
+        loop.finish();
+    });
+}
+
 // ---- What is left over, and what comes from the loop itself
 
 TEST_CASE("embedding: ready wires left over after the budget keep it readable") {
