@@ -122,7 +122,10 @@ void install_stall_handler() {
     ours.sa_sigaction = &on_signal;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
     ::sigfillset(&ours.sa_mask);
-    ::sigaction(stall_signal, nullptr, &previous);
+    struct sigaction now {};
+    ::sigaction(stall_signal, nullptr, &now);
+    // It is ours already in a forked child whose parent had a watch.
+    if (now.sa_sigaction != &on_signal) previous = now;
     if (wire::detail::sys::call("sigaction",
                                 [&] { return ::sigaction(stall_signal, &ours, nullptr); }) != 0)
         throw std::system_error(errno, std::system_category(), "sigaction failed for SIGURG");

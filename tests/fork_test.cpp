@@ -215,6 +215,21 @@ TEST_CASE("fork: a stall_watch that ends in a child ends the child") {
         the_sentence));
 }
 
+TEST_CASE("fork: a stall_watch of a child's own passes the signals of others on, once") {
+    WIRE_LEAVE_OUT_IF(under_tsan, "it lets no forked child start threads");
+    runtime rt;
+    const io::stall_watch watch(rt, 10s);
+    const death d = run_in_child([] {
+        must(run([] { ::raise(SIGURG); }, {.stall = 10s}) == 0, "run");
+        struct sigaction now {};
+        ::sigaction(SIGURG, nullptr, &now);
+        must(now.sa_handler == SIG_DFL, "what there was before the first watch is back");
+    });
+    CAPTURE(d.said);
+    CHECK(d.signal == 0);
+    CHECK(d.code == 0);
+}
+
 TEST_CASE("fork: a child may close its copies of descriptors; the parent's wires go on waiting") {
     for (const bool tcp : {false, true}) {
         CAPTURE(tcp);
