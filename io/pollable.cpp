@@ -23,6 +23,7 @@ pollable::pollable(runtime& rt)
 }
 
 pollable::~pollable() {
+    WIRE_ASSERT(runtime_.internals().shared().is_of_this_process(), wire::detail::of_the_parent);
     runtime_.internals().embed(false);
     backend_.hide();
 }

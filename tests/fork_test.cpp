@@ -20,6 +20,7 @@
 #include <wire/log.hpp>
 #include <wire/offload.hpp>
 #include <wire/pipe.hpp>
+#include <wire/pollable.hpp>
 #include <wire/process.hpp>
 #include <wire/run.hpp>
 #include <wire/shm/ring.hpp>
@@ -213,6 +214,24 @@ TEST_CASE("fork: a stall_watch that ends in a child ends the child") {
             if (WIFSIGNALED(status)) ::raise(WTERMSIG(status));
         },
         the_sentence));
+}
+
+TEST_CASE("fork: a pollable that ends in a child ends the child, and its parent notices nothing") {
+    used_runtime u;
+    std::optional<io::pollable> door(*u.rt);
+    while (u.rt->run_once()) {
+    }
+    CHECK(dies([&] { u.rt->run_once(); }, the_sentence));
+    CHECK(dies([&] { u.rt->go([] {}); }, the_sentence));  // which would wake the parent's loop
+    const std::string sets = epoll_sets();
+    CHECK(dies([&] { door.reset(); }, the_sentence));
+    CHECK(epoll_sets() == sets);
+    u.rt->go([] { CHECK(sleep(within(1ms))); });
+    pollfd watched{.fd = door->fd(), .events = POLLIN, .revents = 0};
+    while (u.rt->size() > 0) {
+        CHECK(::poll(&watched, 1, 10'000) == 1);
+        u.rt->run_once();
+    }
 }
 
 TEST_CASE("fork: a stall_watch of a child's own passes the signals of others on, once") {
