@@ -274,10 +274,11 @@ void scheduler::get_up() noexcept {
     if (std::exchange(resting_, false)) keep(shared_->inbox.wake_up());
 }
 
-// A wire becomes ready while the runtime does not run: the other loop is to call.
+// A wire becomes ready while the runtime does not run: the other loop is to call. Not that of a
+// forked child's parent: a wire that waits for a descriptor is woken where the child closes it.
 void scheduler::on_push_outside(const char* sentence) noexcept {
     WIRE_ASSERT(on_own_thread(), sentence);
-    if (resting_) shared_->nudge();
+    if (resting_ && shared_->is_of_this_process()) shared_->nudge();
 }
 
 bool scheduler::can_be_woken() const noexcept {

@@ -222,7 +222,6 @@ TEST_CASE("fork: a pollable that ends in a child ends the child, and its parent 
     while (u.rt->run_once()) {
     }
     CHECK(dies([&] { u.rt->run_once(); }, the_sentence));
-    CHECK(dies([&] { u.rt->go([] {}); }, the_sentence));  // which would wake the parent's loop
     const std::string sets = epoll_sets();
     CHECK(dies([&] { door.reset(); }, the_sentence));
     CHECK(epoll_sets() == sets);
@@ -232,6 +231,27 @@ TEST_CASE("fork: a pollable that ends in a child ends the child, and its parent 
         CHECK(::poll(&watched, 1, 10'000) == 1);
         u.rt->run_once();
     }
+}
+
+TEST_CASE("fork: a child may close its copies also while the runtime rests in another loop") {
+    used_runtime u;
+    auto [near, far] = io::make_stream_pair().value();
+    std::string got;
+    u.rt->go([&, &n = near] { got = take(n, 64, never); });
+    const io::pollable door(*u.rt);
+    while (u.rt->run_once()) {
+    }
+    const death d = run_in_child([&, &n = near, &f = far] {
+        n.close();
+        f.close();
+    });
+    CAPTURE(d.said);
+    CHECK(d.signal == 0);
+    CHECK(got.empty());
+    near.close();
+    while (u.rt->run_once()) {
+    }
+    CHECK(got == "!EBADF");
 }
 
 TEST_CASE("fork: a stall_watch of a child's own passes the signals of others on, once") {
