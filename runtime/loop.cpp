@@ -155,7 +155,7 @@ bool scheduler::run_once(std::chrono::nanoseconds budget) {
     do {
         in_time = run_until(end);
         // One who looks once more before the rest mostly finds more, under load.
-    } while (embedded_ && ready_.empty() && !rest() && in_time);
+    } while (embedded_ && ready_.empty() && !rest() && in_time && now_ < end.ns());
     if (served_at_ == 0 && !resting_) serve();  // serve_soon(); a rest has seen to it
     return embedded_ ? !resting_ : !ready_.empty() || shared_->inbox.any();
 }
