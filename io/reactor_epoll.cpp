@@ -77,13 +77,13 @@ void reactor_epoll::hide() noexcept {
 
 bool reactor_epoll::rest(deadline until) {
     if (until.ns() < timer_at_) {
-        timer_at_ = until.ns();
         itimerspec at{};  // of an absolute time, 0 would stop it
         at.it_value = remaining(std::max(until, deadline::at_ns(1)), 0);
         made("timerfd_settime",
              invoke("timerfd_settime",
                     [&] { return ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr); }),
              "is it refused here?");
+        timer_at_ = until.ns();
     }
     return fetched_ < events_when_busy;
 }

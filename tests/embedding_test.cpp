@@ -178,6 +178,18 @@ TEST_CASE("embedding: the timer is set again only for an earlier time") {
     });
 }
 
+TEST_CASE("embedding: a timer that the kernel has refused is set by a later turn") {
+    in_each([](outer_loop& loop) {
+        const failing_call set(on_io_uring() ? "io_uring_enter" : "timerfd_settime", EPERM, 1, 2);
+        loop.rt.go([] { static_cast<void>(sleep(within(1h))); });
+        for (int i = 0; i < 2; ++i) CHECK_THROWS_AS(loop.turn(), std::system_error);
+        loop.come_to_rest();
+        CHECK(set.calls() > 2);
+        loop.rt.cancel_all();
+        loop.finish();
+    });
+}
+
 // ---- What comes from elsewhere: by a thread, while the loop is at rest
 
 template <class F>
