@@ -7,6 +7,7 @@ namespace wire::io {
 namespace {
 
 detail::backend& bound_backend(runtime& rt) {
+    WIRE_ASSERT(!wire::detail::current_scheduler(), "an io::pollable is made outside run()");
     WIRE_ASSERT(!rt.internals().is_embedded(), "a runtime has one io::pollable at a time");
     rt.internals().bind();
     auto* const b = dynamic_cast<detail::backend*>(&rt.internals().sleeps_in());

@@ -533,6 +533,14 @@ TEST_CASE("embedding: what stands in its way is said") {
         [] {
             runtime rt;
             const io::reactor home(rt);
+            rt.go([&] { const io::pollable door(rt); });
+            static_cast<void>(rt.run());
+        },
+        "an io::pollable is made outside run()"));
+    CHECK(dies(
+        [] {
+            runtime rt;
+            const io::reactor home(rt);
             const io::pollable door(rt);
             static_cast<void>(rt.run());
         },

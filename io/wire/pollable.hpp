@@ -29,8 +29,8 @@ class backend;
 class WIRE_API pollable : wire::detail::immovable {
 public:
     /// Binds the runtime to this thread, as the first run() does, and makes the kernel objects.
-    /// `rt` must have a reactor (asserted). On the runtime's own thread, outside run(). Throws
-    /// std::system_error if a kernel object cannot be made.
+    /// `rt` must have a reactor (asserted). On the runtime's own thread, outside run() (asserted).
+    /// Throws std::system_error if a kernel object cannot be made.
     explicit pollable(runtime& rt);
     /// Take fd() out of the loop before. To let the wires end, call run() after it: the reactor's
     /// destructor cancels them. On the runtime's own thread; before the reactor ends (asserted).
