@@ -2,6 +2,7 @@
 // come, so nothing depends on how fast anything is.
 #include <doctest/doctest.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include <wire/diagnostics.hpp>
+#include <wire/pollable.hpp>
 #include <wire/run.hpp>
 #include <wire/stall_watch.hpp>
 #include "pulse.hpp"
@@ -326,6 +328,31 @@ TEST_CASE("stall: wire::run watches each of its threads if asked to") {
     CHECK(run(fn, {.threads = 2, .stall = limit}) == 0);
     CHECK(read == 2);
     CHECK(witness::times(told("main") + " has held ") == 2);
+}
+
+TEST_CASE("stall: a wire is told in the loop of another, which the watch lets sleep") {
+    const witness w;
+    runtime rt;
+    const io::reactor home(rt);
+    const io::pollable door(rt);
+    pollfd watched{.fd = door.fd(), .events = POLLIN, .revents = 0};
+    {
+        const stall_watch watch(rt, limit);
+        rt.go({.name = "holder"}, [] { CHECK(held::by_reading(witness::release())); });
+        while (rt.size() > 0) {
+            CHECK(::poll(&watched, 1, -1) == 1);
+            rt.run_once();
+        }
+        int turns = 0;  // for what the watch has sent while the wire ran; for the budget's end
+        while (!watcher_sleeps()) {
+            if (::poll(&watched, 1, 0) == 0) continue;
+            rt.run_once();
+            ++turns;
+        }
+        CHECK(turns <= 3);
+    }
+    CHECK(witness::times(told("holder") + " has held ") == 1);
+    CHECK(witness::times(" gave ") == 1);
 }
 
 TEST_CASE("stall: a limit below a millisecond and a second watch are bugs") {
