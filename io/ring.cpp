@@ -109,7 +109,7 @@ void ring::quieten(bool quiet) noexcept {
 #if defined(__x86_64__)
     if (!(ring_.flags & IORING_SETUP_DEFER_TASKRUN)) return;
     const std::atomic_ref<unsigned> flags(*ring_.cq.kflags);
-    // [V] seq_cst: the wish before what has_news() reads. Pairs with the kernel's locked "or".
+    // [E] seq_cst: the wish before what has_news() reads. Pairs with the kernel's locked "or".
     if (quiet)
         flags.fetch_or(IORING_CQ_EVENTFD_DISABLED, std::memory_order_relaxed);
     else
