@@ -14,6 +14,7 @@
 #include <cstring>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include <wire/diagnostics.hpp>
 #include "scheduler.hpp"
@@ -55,14 +56,21 @@ bool is_answered(const siginfo_t& info, const void* context) noexcept {
            asked->take(pulse.beats.load(std::memory_order_relaxed), interrupted_at(context));
 }
 
+// Somebody else's signal. Who has put a handler over an earlier one of ours passes it on to us in
+// turn: it ends there.
+void pass_on(int signal, siginfo_t* info, void* context) noexcept {
+    constinit thread_local bool passing [[gnu::tls_model("initial-exec")]] = false;
+    if (std::exchange(passing, true)) return;
+    if (previous.sa_flags & SA_SIGINFO)
+        previous.sa_sigaction(signal, info, context);
+    else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN)
+        previous.sa_handler(signal);
+    passing = false;
+}
+
 void on_signal(int signal, siginfo_t* info, void* context) noexcept {
     const int error = errno;
-    if (!is_answered(*info, context)) {
-        if (previous.sa_flags & SA_SIGINFO)
-            previous.sa_sigaction(signal, info, context);
-        else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN)
-            previous.sa_handler(signal);
-    }
+    if (!is_answered(*info, context)) pass_on(signal, info, context);
     errno = error;
 }
 

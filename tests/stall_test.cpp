@@ -319,6 +319,29 @@ TEST_CASE("stall: signals of others go to the handler that was there, and it com
     ::signal(SIGURG, SIG_DFL);
 }
 
+struct sigaction below_theirs {};
+
+TEST_CASE("stall: a handler that has been put over ours, and passes on, is asked once") {
+    const witness w;
+    urgent_signals = 0;
+    watched([] {
+        struct sigaction theirs {};
+        theirs.sa_flags = SA_SIGINFO | SA_ONSTACK;
+        theirs.sa_sigaction = [](int signal, siginfo_t* info, void* context) {
+            ++urgent_signals;
+            below_theirs.sa_sigaction(signal, info, context);
+        };
+        CHECK(::sigaction(SIGURG, &theirs, &below_theirs) == 0);
+    });
+    for (int i = 1; i <= 2; ++i)
+        watched([i] {
+            CHECK(::raise(SIGURG) == 0);  // the watch's own is over theirs now
+            CHECK(urgent_signals == i);
+        });
+    CHECK(witness::all().empty());
+    ::signal(SIGURG, SIG_DFL);
+}
+
 TEST_CASE("stall: wire::run watches each of its threads if asked to") {
     const witness w(2);
     std::atomic<int> read{0};
