@@ -14,6 +14,8 @@
 namespace wire::io::detail {
 namespace {
 
+constinit thread_local backend* bound_here = nullptr;  // the last one
+
 bool is_tcp(int fd) noexcept {
     int protocol = 0;
     socklen_t length = sizeof protocol;
@@ -46,6 +48,7 @@ void backend::make_wakeup() {
         made("eventfd", invoke("eventfd", [] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }),
              more_files);
     bound_in_ = wire::detail::this_generation;
+    next_here_ = std::exchange(bound_here, this);
 }
 
 int backend::sleep(fd_waiter& me, half h, deadline until) noexcept {
@@ -81,17 +84,22 @@ void backend::forget(fd_entry& e) noexcept {
 }
 
 void backend::forget_number(int fd) noexcept {
-    wire::detail::scheduler* const here = wire::detail::current_scheduler();
-    auto* const b = here ? dynamic_cast<backend*>(&here->sleeps_in()) : nullptr;
-    fd_entry* const e = b && !b->is_copy() ? b->table_.find(fd) : nullptr;
-    if (!e || !e->foreign || !e->is_waited_for()) return;
-    b->let_go(*e);
-    b->table_.remove(*e, EBADF);
+    for (backend* b = bound_here; b; b = b->next_here_) {
+        fd_entry* const e = b->is_copy() ? nullptr : b->table_.find(fd);
+        if (!e || !e->foreign || !e->is_waited_for()) continue;
+        b->let_go(*e);
+        b->table_.remove(*e, EBADF);
+    }
 }
 
 void backend::retire() noexcept {
     shut();
     if (wakeup_ >= 0) ::close(std::exchange(wakeup_, -1));
+    for (backend** at = &bound_here; *at; at = &(*at)->next_here_) {
+        if (*at != this) continue;
+        *at = next_here_;
+        break;
+    }
     retired_ = true;
     if (enrolled_ == 0) delete this;
 }

@@ -61,7 +61,8 @@ public:
     /// The descriptor is about to be closed or given away: wakes its waiters with EBADF.
     void forget(fd_entry& entry) noexcept;
 
-    /// The same for one that has no record: wires may wait for its number.
+    /// The same for one that has no record: wires of this thread may wait for its number. Also
+    /// outside of wires.
     static void forget_number(int fd) noexcept;
 
     /// Begins what is queued for the kernel, if anything is.
@@ -115,6 +116,7 @@ private:
     std::size_t enrolled_ = 0;  // descriptors of the library that refer to a record here
     bool retired_ = false;
     wire::detail::generation bound_in_ = 0;
+    backend* next_here_ = nullptr;  // in the list of the bound ones of this thread
     const std::string line_;
 };
 

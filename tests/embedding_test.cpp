@@ -450,6 +450,19 @@ TEST_CASE("embedding: a descriptor that the loop closes wakes its wire") {
     });
 }
 
+TEST_CASE("embedding: a descriptor that the loop closes wakes who waits for its number only") {
+    in_each([](outer_loop& loop) {
+        auto [near, far] = io::make_stream_pair().value();
+        result<void> waited;
+        loop.rt.go([&, fd = near.native_handle()] { waited = io::wait_readable(fd); });
+        loop.come_to_rest();
+        near.close();
+        CHECK(loop.is_readable());
+        loop.finish();
+        CHECK(waited.code() == EBADF);
+    });
+}
+
 TEST_CASE("embedding: two runtimes in one loop wake each other") {
     runtime one, two;
     const io::reactor reactor_one(one), reactor_two(two);
