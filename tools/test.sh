@@ -115,7 +115,7 @@ if [ $all = yes ]; then
             -- --setup no_io_uring_$error
     done
     stage tests valgrind suites valgrind debug unit -- --setup valgrind
-    tested release "--buildtype=release" unit stepped stress e2e epoll hostile
+    tested release "--buildtype=release" unit stress e2e epoll hostile
     CC=clang-16 CXX=clang++-16 tested clang "--buildtype=debug" unit interleave e2e headers
     sanitized="$quick -Db_lundef=false"
     tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e epoll integration \
