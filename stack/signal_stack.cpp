@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 
 #include "sys.hpp"
 
@@ -32,11 +33,13 @@ bool use_signal_stack() noexcept {
     stack_t there{};
     if (::sigaltstack(nullptr, &there) == 0 && !(there.ss_flags & SS_DISABLE))
         return true;  // the program, or a sanitizer, has one already
-    mine.memory = std::make_unique_for_overwrite<std::byte[]>(signal_stack_size);
+    auto memory = std::make_unique_for_overwrite<std::byte[]>(signal_stack_size);
     stack_t on{};
-    on.ss_sp = mine.memory.get();
+    on.ss_sp = memory.get();
     on.ss_size = signal_stack_size;
-    return sys::call("sigaltstack", [&] { return ::sigaltstack(&on, nullptr); }) == 0;
+    if (sys::call("sigaltstack", [&] { return ::sigaltstack(&on, nullptr); }) != 0) return false;
+    mine.memory = std::move(memory);
+    return true;
 }
 
 void load_unwinder() noexcept {

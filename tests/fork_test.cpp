@@ -383,7 +383,7 @@ TEST_CASE("fork: no descriptor of the library survives exec") {
     CHECK(rt.run());
 }
 
-// What a child has to do between fork and exec by hand; see docs/fork.md.
+// What a child has to do between fork and exec by hand; see docs/fork-and-stalls.md.
 void undo_signals() {
     for (int n = 1; n < NSIG; ++n) ::signal(n, SIG_DFL);
     sigset_t none;
