@@ -92,8 +92,8 @@ struct watched_runtime : stall_sample, wire::detail::link {
     }
     ~watched_runtime() {
         // [Y'] acquire: what open() has written. Pairs with [Y].
-        if (sent->posted.load(std::memory_order_acquire))
-            sent.release()->disowned = true;  // it ends when it is opened
+        if (sent_->posted.load(std::memory_order_acquire))
+            sent_.release()->disowned = true;  // it ends when it is opened
         state.drop_reference();
     }
 
@@ -113,21 +113,21 @@ private:
 
     enum class phase : std::uint8_t { watches, asked, said };
 
-    std::unique_ptr<probe> sent = std::make_unique<probe>();
-    stall_evidence evidence;
-    std::int64_t last_look = steady_ns();
-    std::int64_t asked_at = 0;
-    std::int64_t used_before = 0;  // of the processor, when the turn was seen first
-    phase is = phase::watches;
+    std::unique_ptr<probe> sent_ = std::make_unique<probe>();
+    stall_evidence evidence_;
+    std::int64_t last_look_ = steady_ns();
+    std::int64_t asked_at_ = 0;
+    std::int64_t used_before_ = 0;  // of the processor, when the turn was seen first
+    phase phase_ = phase::watches;
 };
 
 // Returns whether the runtime has been idle.
 bool watched_runtime::look(std::int64_t now, std::int64_t period) noexcept {
-    evidence.skip(now - last_look, period);
-    last_look = now;
+    evidence_.skip(now - last_look_, period);
+    last_look_ = now;
     const std::uint64_t beats = state.pulse.beats.load(std::memory_order_relaxed);
-    if (beats != evidence.beats()) say_end(now);
-    const verdict found = evidence.look(beats, now);
+    if (beats != evidence_.beats()) say_end(now);
+    const verdict found = evidence_.look(beats, now);
     if (found == verdict::same) hold(now);
     if (found == verdict::turn) send_probe();
     return found == verdict::idle;
@@ -138,31 +138,31 @@ void watched_runtime::finish() noexcept {
 }
 
 void watched_runtime::send_probe() noexcept {
-    used_before = processor_time(thread);
+    used_before_ = processor_time(thread);
     // [Y'] acquire: see [Y]. Pairs with [Y].
-    if (sent->posted.load(std::memory_order_acquire)) return;
-    sent->posted.store(true, std::memory_order_relaxed);
+    if (sent_->posted.load(std::memory_order_acquire)) return;
+    sent_->posted.store(true, std::memory_order_relaxed);
     // Refused: the runtime has ended.
-    if (!state.post(*sent)) sent->posted.store(false, std::memory_order_relaxed);
+    if (!state.post(*sent_)) sent_->posted.store(false, std::memory_order_relaxed);
 }
 
 // The turn lasts on.
 void watched_runtime::hold(std::int64_t now) noexcept {
-    if (is == phase::watches && evidence.held(now) >= limit) {
-        if (!ask(thread, evidence.beats())) return say_begin(now, nullptr);
-        is = phase::asked;
-        asked_at = now;
-    } else if (is == phase::asked) {
+    if (phase_ == phase::watches && evidence_.held(now) >= limit) {
+        if (!ask(thread, evidence_.beats())) return say_begin(now, nullptr);
+        phase_ = phase::asked;
+        asked_at_ = now;
+    } else if (phase_ == phase::asked) {
         const wire_at* const who = answer();
-        if (who || now - asked_at >= patience_ns) say_begin(now, who);
+        if (who || now - asked_at_ >= patience_ns) say_begin(now, who);
     }
 }
 
 // `who` is null if the thread has not answered.
 void watched_runtime::say_begin(std::int64_t now, const wire_at* who) noexcept {
-    is = phase::said;
-    const double held = ms(evidence.held(now));
-    const double used = ms(processor_time(thread) - used_before);
+    phase_ = phase::said;
+    const double held = ms(evidence_.held(now));
+    const double used = ms(processor_time(thread) - used_before_);
     if (!who) {
         report(
             diagnostic::stall,
@@ -180,13 +180,13 @@ void watched_runtime::say_begin(std::int64_t now, const wire_at* who) noexcept {
 
 // The turn that was looked at last has ended, or does so now.
 void watched_runtime::say_end(std::int64_t now) noexcept {
-    if (is == phase::asked) say_begin(asked_at, answer());  // it was quick to give way then
-    if (std::exchange(is, phase::watches) != phase::said) return;
-    std::int64_t held = evidence.held(now);
+    if (phase_ == phase::asked) say_begin(asked_at_, answer());  // it was quick to give way then
+    if (std::exchange(phase_, phase::watches) != phase::said) return;
+    std::int64_t held = evidence_.held(now);
     // [Y'] acquire: see [Y]. Pairs with [Y].
-    if (!sent->posted.load(std::memory_order_acquire)) {
+    if (!sent_->posted.load(std::memory_order_acquire)) {
         const std::int64_t since = now - held;
-        held = std::max(sent->opened_at.load(std::memory_order_relaxed) - since, limit);
+        held = std::max(sent_->opened_at.load(std::memory_order_relaxed) - since, limit);
     }
     // It may have answered by now if it had not.
     if (const wire_at* const who = answer())
