@@ -6,6 +6,8 @@
 #include <memory>
 #include <new>
 
+#include <wire/shm/detail/unless_copied.hpp>
+
 namespace wire::shm::detail {
 
 /// Gives `*p` up, undestroyed, and keeps it reachable: no leak checker takes it for a mistake.
@@ -20,6 +22,12 @@ void abandon(std::unique_ptr<T>& p) noexcept {
     // relaxed: nobody reads it.
     while (one && !all.compare_exchange_weak(one->before, one, std::memory_order_relaxed)) {
     }
+}
+
+template <class T>
+void unless_copied<T>::operator()(T* state) const noexcept {
+    std::unique_ptr<T> p(state);
+    if (!p->is_of_this_process()) abandon(p);
 }
 
 }  // namespace wire::shm::detail

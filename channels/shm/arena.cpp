@@ -22,17 +22,10 @@ void arena_record::free() noexcept {
     static_cast<void>(std::exchange(of_, nullptr)->free(std::exchange(bytes_, {})));
 }
 
-arena::arena(std::unique_ptr<arena_state> s) noexcept : state_(std::move(s)) {}
+arena::arena(std::unique_ptr<arena_state> s) noexcept : state_(s.release()) {}
 arena::arena(arena&&) noexcept = default;
-arena& arena::operator=(arena&& other) noexcept {
-    if (this == &other) return *this;
-    const arena before(std::move(*this));
-    state_ = std::move(other.state_);
-    return *this;
-}
-arena::~arena() {
-    if (state_ && !state_->is_of_this_process()) detail::abandon(state_);
-}
+arena& arena::operator=(arena&&) noexcept = default;
+arena::~arena() = default;
 
 arena arena::create(const std::string& name, const arena_options& options) {
     return arena(std::make_unique<arena_state>(name, find::missing, options));

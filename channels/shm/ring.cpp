@@ -255,17 +255,10 @@ attached_ring opened(const std::string& what, F attach) {
 
 }  // namespace
 
-ring::ring(std::unique_ptr<state> s) noexcept : state_(std::move(s)) {}
+ring::ring(std::unique_ptr<state> s) noexcept : state_(s.release()) {}
 ring::ring(ring&&) noexcept = default;
-ring& ring::operator=(ring&& other) noexcept {
-    if (this == &other) return *this;
-    const ring before(std::move(*this));
-    state_ = std::move(other.state_);
-    return *this;
-}
-ring::~ring() {
-    if (state_ && !state_->is_of_this_process()) detail::abandon(state_);
-}
+ring& ring::operator=(ring&&) noexcept = default;
+ring::~ring() = default;
 
 ring ring::create(const std::string& name, const ring_options& options) {
     const ring_name n{kind::shared, name, options.remove};

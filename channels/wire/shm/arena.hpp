@@ -15,6 +15,7 @@
 #include <wire/deadline.hpp>
 #include <wire/detail/thread_sync.hpp>
 #include <wire/result.hpp>
+#include <wire/shm/detail/unless_copied.hpp>
 
 namespace wire::shm {
 
@@ -184,7 +185,7 @@ private:
     int begin_wait(std::uint32_t id, wire::detail::place& here) noexcept;
     bool end_wait(std::uint32_t id) noexcept;
 
-    std::unique_ptr<detail::arena_state> state_;
+    std::unique_ptr<detail::arena_state, detail::unless_copied<detail::arena_state>> state_;
 };
 
 }  // namespace wire::shm

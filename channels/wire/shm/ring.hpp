@@ -15,6 +15,7 @@
 #include <wire/deadline.hpp>
 #include <wire/detail/thread_sync.hpp>
 #include <wire/result.hpp>
+#include <wire/shm/detail/unless_copied.hpp>
 
 namespace wire::shm {
 
@@ -132,7 +133,7 @@ private:
     bool end_wait() noexcept;
 
     explicit ring(std::unique_ptr<state> s) noexcept;
-    std::unique_ptr<state> state_;
+    std::unique_ptr<state, detail::unless_copied<state>> state_;
 };
 
 }  // namespace wire::shm
