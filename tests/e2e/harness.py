@@ -7,10 +7,12 @@ Each script is a unittest program that gets the folder of the examples as its ar
 Everything happens on loopback, on ports that the system chooses, and is bounded in time.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import pathlib
+import random
 import re
 import resource
 import signal
@@ -213,6 +215,25 @@ def receive(client, size):
 
 def receive_all(client):
     return receive(client, 1 << 62)
+
+
+def free_port():
+    """A port for a server that cannot choose one itself. The system gives it to nobody else: it is
+    below those that it chooses from."""
+    least = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
+    first = int(least.split()[0])
+    for port in random.sample(range(first // 2, first), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("100 ports are all in use")
+
+
+@contextlib.contextmanager
+def closed_port():
+    """A port that refuses connections, held until the end of the with block."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def reset(client):

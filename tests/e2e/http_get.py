@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import PATIENCE, Server, main, pattern
+from harness import PATIENCE, Server, closed_port, main, pattern
 
 
 class HttpServer(Server):
@@ -165,9 +165,7 @@ class HttpGet(unittest.TestCase):
             self.assertRegex(err, rf"(?m)^http_get: {server.url(path)}: .*{sentence}.*$")
 
     def test_what_cannot_be_asked_is_said(self):
-        with socket.socket() as closed:
-            closed.bind(("127.0.0.1", 0))
-            port = closed.getsockname()[1]
+        with closed_port() as port:
             cases = {f"http://127.0.0.1:{port}/": "cannot connect: Connection refused",
                      "http://name.invalid/": "cannot look up 'name.invalid': ",
                      "https://localhost/": "only http:// is spoken here",

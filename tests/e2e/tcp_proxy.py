@@ -4,14 +4,13 @@
 import contextlib
 import shutil
 import socket
-import struct
 import subprocess
 import threading
 import time
 import unittest
 
-from harness import (PATIENCE, Server, ask, eventually, main, pattern, receive, receive_all,
-                     refused)
+from harness import (PATIENCE, Server, ask, eventually, free_port, main, pattern, receive,
+                     receive_all, refused, reset)
 
 
 class Proxy(Server):
@@ -31,17 +30,6 @@ def through_proxy(*args):
             with backend:
                 backend.settimeout(PATIENCE)
                 yield proxy, client, backend
-
-
-def reset(peer):
-    """Closes it with a reset."""
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.close()
-
-
-def unused_port():
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return door.getsockname()[1]
 
 
 class ProxyData(unittest.TestCase):
@@ -138,7 +126,7 @@ class ProxyTrouble(unittest.TestCase):
             receive_all(client)
 
     def test_a_dead_backend_is_one_line_and_a_reset_until_it_is_back(self):
-        port = unused_port()
+        port = free_port()
         with Proxy(port) as proxy:
             for _ in range(3):
                 self.assertRaises(ConnectionResetError, self.ask_in_vain, proxy)

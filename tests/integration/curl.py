@@ -11,7 +11,8 @@ import tempfile
 import threading
 import unittest
 
-from harness import PATIENCE, Program, Server, eventually, main, pattern
+from harness import (PATIENCE, Program, Server, closed_port, eventually, free_port, main,
+                     pattern)
 
 CURL_GET = "third_party/curl/curl_get"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -30,11 +31,6 @@ http {{
     }}
 }}
 """
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def accepts_tcp(port):
@@ -173,8 +169,9 @@ class FromOthers(unittest.TestCase):
                     server.kill()
 
     def test_a_port_where_nobody_listens(self):
-        url = f"http://127.0.0.1:{free_port()}/"
-        code, out, err = curl_get(url)
+        with closed_port() as port:
+            url = f"http://127.0.0.1:{port}/"
+            code, out, err = curl_get(url)
         self.assertEqual((code, out), (1, []))
         self.assertRegex(err, f"curl_get: {url}: Failed to connect to .*: Couldn't connect")
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import PATIENCE, Server, eventually, main
+from harness import PATIENCE, Server, eventually, free_port, main
 
 SCALE = 10_000_000  # characters of a big result
 PASSWORD = "let me in"
@@ -43,9 +43,7 @@ class Database:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wire-pg-"))
         if self.user:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         (self.folder / "password").write_text(PASSWORD, encoding="ascii")
         subprocess.run(
             [self.programs / "initdb", "-D", self.folder / "data", "-U", "tester", "--no-sync",

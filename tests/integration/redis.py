@@ -7,8 +7,8 @@ import socket
 import subprocess
 import unittest
 
-from harness import PATIENCE, Program, eventually
-from redis_server import RedisServer, free_port, main_folder
+from harness import PATIENCE, Program, closed_port, eventually
+from redis_server import RedisServer, main_folder
 
 GET = "third_party/redis/redis_get"
 
@@ -116,10 +116,10 @@ class Refusals(unittest.TestCase):
         return None
 
     def test_where_nobody_listens_is_named(self):
-        port = free_port()
-        self.assertEqual(get(f"127.0.0.1:{port}", "a"), (
-            1, "", f"redis_get: cannot connect: redis 127.0.0.1:{port}: Connection refused "
-            "(is redis-server running there?)\n"))
+        with closed_port() as port:
+            self.assertEqual(get(f"127.0.0.1:{port}", "a"), (
+                1, "", f"redis_get: cannot connect: redis 127.0.0.1:{port}: Connection refused "
+                "(is redis-server running there?)\n"))
         self.assertEqual(get("/no/such/socket", "a"), (
             1, "", "redis_get: cannot connect: redis /no/such/socket: No such file or "
             "directory (is redis-server running there?)\n"))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from harness import PATIENCE, Program, eventually
+from harness import PATIENCE, Program, eventually, free_port
 
 
 def main_folder():
@@ -22,12 +22,6 @@ def main_folder():
         if not there:
             print(f"skipped: this test needs {needed}")
             sys.exit(77)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class RedisServer:

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import unittest
 
-from harness import PATIENCE, Program, eventually
-from redis_server import RedisServer, free_port, main_folder
+from harness import PATIENCE, Program, closed_port, eventually
+from redis_server import RedisServer, main_folder
 
 FOLDER = "stream_bridge/"
 SUMMARY = re.compile(r"(\d+) messages, (\d+) taken over, (\d+) repeats thrown away\n")
@@ -213,11 +213,11 @@ class Sentences(unittest.TestCase):
         yield self.run_one("stream_receive", "--consumer", "a", "--server", server, *args, **more)
 
     def test_no_server(self):
-        port = free_port()
-        for said in self.both(f"127.0.0.1:{port}", "--timeout", 0.2):
+        with closed_port() as port:
             why = f"redis 127.0.0.1:{port}: Connection refused (is redis-server running there?)"
-            self.assertIn(f": {why}; trying again\n", said)
-            self.assertRegex(said, rf"cannot (send 1|receive from s): {re.escape(why)}\n$")
+            for said in self.both(f"127.0.0.1:{port}", "--timeout", 0.2):
+                self.assertIn(f": {why}; trying again\n", said)
+                self.assertRegex(said, rf"cannot (send 1|receive from s): {re.escape(why)}\n$")
 
     def test_no_address(self):
         for said in self.both("redis"):

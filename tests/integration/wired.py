@@ -7,10 +7,9 @@ import signal
 import socket
 import subprocess
 import time
-import unittest
 
-from harness import PATIENCE, Server, eventually, main, receive, receive_all
-from wired_daemon import SOURCE, Daemon, Folder, Notifications, ctl, free_port, request, wired
+from harness import PATIENCE, eventually, free_port, main, receive, receive_all
+from wired_daemon import SOURCE, Daemon, Folder, Notifications, ctl, request, wired
 
 WRONG = [  # a file of settings, and what is said of it
     ("listen = 3", "1:10: this must be a text in quotes"),

@@ -14,7 +14,6 @@ import unittest
 
 from harness import PATIENCE, Server, eventually, receive_all
 
-
 SOURCE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "wired"
 
 
@@ -24,12 +23,6 @@ def wired(name="wired"):
         print("wired was not built (Debian: libtomlplusplus-dev, libcli11-dev): skipped")
         sys.exit(77)
     return path
-
-
-def free_port():
-    with socket.socket() as any_socket:
-        any_socket.bind(("127.0.0.1", 0))
-        return any_socket.getsockname()[1]
 
 
 def request(port, text):

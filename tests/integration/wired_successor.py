@@ -8,11 +8,9 @@ import pathlib
 import re
 import signal
 import socket
-import subprocess
 import threading
-import unittest
 
-from harness import PATIENCE, eventually, main, receive, receive_all
+from harness import PATIENCE, eventually, free_port, main, receive, receive_all
 from wired_daemon import Daemon, Folder, Notifications, ctl, request
 
 
@@ -145,9 +143,7 @@ class Successor(Folder):
         with Daemon(self) as old, old.connect() as stays:
             stays.sendall(b"PING\r\n")
             receive(stays, 7)
-            with socket.socket() as other:
-                other.bind(("127.0.0.1", 0))
-                port = other.getsockname()[1]
+            port = free_port()
             self.settings(listen=f"127.0.0.1:{port}")
             with Daemon(self, "--take-over") as new:
                 self.assertEqual(new.port, port)
