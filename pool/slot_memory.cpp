@@ -24,7 +24,8 @@ void* allocate(const slot_shape& shape, std::size_t n) {
 }
 
 std::uint32_t fitting(const slot_shape& shape, std::size_t space) noexcept {
-    std::size_t n = space / (shape.size + 2 * sizeof(std::uint32_t));
+    // What is larger than the space may be too large to reckon with.
+    std::size_t n = shape.size > space ? 0 : space / (shape.size + 2 * sizeof(std::uint32_t));
     while (n > 0 && shape.space_for(n) > space) --n;
     WIRE_ASSERT(n > 0, "the storage has no room for one element: see storage_size()");
     return checked(n);

@@ -124,6 +124,9 @@ TEST_CASE("raw pool: what is not of the element's size breaks the contract") {
     CHECK(dies([] { raw_pool(1, 0); }, "at least one byte"));
     CHECK(dies([] { raw_pool(0, 1); }, "at least 1"));
     CHECK(dies([&] { raw_pool(std::span(seven), 8); }, "no room for one element"));
+    std::array<std::byte, 256> storage{};
+    for (const std::size_t size : {std::size_t{0} - 1, std::size_t{0} - 8})
+        CHECK(dies([&] { raw_pool(std::span(storage), size); }, "no room for one element"));
 }
 
 TEST_CASE("raw pool: closed, reopened, emptied, counted") {
