@@ -5,7 +5,7 @@
 namespace wire::detail {
 
 bool exchange_branch::ready(selection&) noexcept {
-    return side_ == side::giving ? at_.may_give() : at_.may_take();
+    return side_ == exchange_side::giving ? at_.may_give() : at_.may_take();
 }
 
 // Once the place is taken, what comes is signalled; what has come before is seen.

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <wire/bridge.hpp>
 #include <wire/channel.hpp>
 #include <wire/pool.hpp>
+#include <wire/raw_pool.hpp>
 #include <wire/spawn.hpp>
 
 #include "support/box.hpp"
@@ -54,18 +56,45 @@ TEST_CASE("select: the same of a pool") {
     });
 }
 
+TEST_CASE("select: the same of a pool of bytes, which are copied") {
+    on_wire([] {
+        raw_pool p(1, sizeof(int));
+        const int mine = 7;
+        const auto element = std::as_bytes(std::span(&mine, 1));
+        int got = 0;
+        const auto into = std::as_writable_bytes(std::span(&got, 1));
+        const auto done = [](result<void> r) { CHECK(r); };
+        CHECK(*select(on_take(p, into, never_called), on_put(p, element, done)) == 1);
+        CHECK(*select(on_put(p, element, never_called), on_take(p, into, done)) == 1);
+        CHECK(got == 7);
+
+        got = 0;
+        auto taker = spawn([&] { CHECK(*select(on_take(p, into, done)) == 0); });
+        yield();
+        CHECK(got == 0);
+        CHECK(p.put(element));
+        CHECK(taker.join());
+        CHECK(got == 7);
+    });
+}
+
 TEST_CASE("select: a closed bridge or pool happens with EPIPE") {
     on_wire([] {
         bridge<int> b(1);
         pool<int> p(1);
+        raw_pool raw(1, sizeof(int));
         b.close();
         p.close();
+        raw.close();
         int value = 1;
+        const auto bytes = std::as_writable_bytes(std::span(&value, 1));
         const auto closed = [](auto outcome) { CHECK(outcome.code() == EPIPE); };
         CHECK(select(on_recv(b, closed)));
         CHECK(select(on_send(b, value, closed)));
         CHECK(select(on_take(p, closed)));
         CHECK(select(on_put(p, value, closed)));
+        CHECK(select(on_take(raw, bytes, closed)));
+        CHECK(select(on_put(raw, bytes, closed)));
     });
 }
 

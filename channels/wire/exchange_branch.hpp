@@ -1,7 +1,10 @@
 // Branches of a select at what several threads share: bridges and pools.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
+#include <type_traits>
 #include <utility>
 
 #include <wire/branch.hpp>
@@ -9,22 +12,24 @@
 #include <wire/detail/exchange.hpp>
 #include <wire/detail/thread_sync.hpp>
 #include <wire/pool.hpp>
+#include <wire/raw_pool.hpp>
 
 namespace wire::detail {
+
+enum class exchange_side : bool { giving, taking };
 
 /// A place among the sleepers of an exchange. It is only signalled: the select tries again then,
 /// and if it has chosen another branch, or is over, it passes the signal on.
 class WIRE_API exchange_branch : public branch {
 protected:
-    enum class side : bool { giving, taking };
-
-    exchange_branch(basic_exchange<thread_sync>& at, side s) noexcept : at_(at), side_(s) {}
+    exchange_branch(basic_exchange<thread_sync>& at, exchange_side side) noexcept
+        : at_(at), side_(side) {}
     exchange_branch(exchange_branch&& other) noexcept
         : branch(std::move(other)), at_(other.at_), side_(other.side_) {}
 
 private:
     [[nodiscard]] basic_sleepers<thread_sync>& queue() const noexcept {
-        return side_ == side::giving ? at_.room() : at_.messages();
+        return side_ == exchange_side::giving ? at_.room() : at_.messages();
     }
     bool commit() noexcept override = 0;
     bool ready(selection&) noexcept final;
@@ -33,36 +38,44 @@ private:
     bool settle() noexcept final { return commit(); }
 
     basic_exchange<thread_sync>& at_;
-    const side side_;
+    const exchange_side side_;
     waiter woken_{*this};
     std::optional<place> here_;
 };
 
+// What a branch tries: one of the try_ calls. Made for each T, not for each handler.
+
 template <class T>
-result<T> try_take_of(bridge<T>& from) noexcept {
-    return from.try_recv();
+auto recv_of(bridge<T>& from) noexcept {
+    return [&from] { return from.try_recv(); };
 }
 template <class T>
-result<T> try_take_of(pool<T>& from) noexcept {
-    return from.try_take();
+auto send_of(bridge<T>& to, T& value) noexcept {
+    return [&to, &value] { return to.try_send(std::move(value)); };
 }
 template <class T>
-result<void> try_give_to(bridge<T>& to, T& value) noexcept {
-    return to.try_send(std::move(value));
+auto take_of(pool<T>& from) noexcept {
+    return [&from] { return from.try_take(); };
 }
 template <class T>
-result<void> try_give_to(pool<T>& to, T& value) noexcept {
-    return to.try_put(std::move(value));
+auto put_of(pool<T>& to, T& value) noexcept {
+    return [&to, &value] { return to.try_put(std::move(value)); };
+}
+inline auto take_of(raw_pool& from, std::span<std::byte> into) noexcept {
+    return [&from, into] { return from.try_take(into); };
+}
+inline auto put_of(raw_pool& to, std::span<const std::byte> element) noexcept {
+    return [&to, element] { return to.try_put(element); };
 }
 
-/// From is bridge<T> or pool<T>.
-template <class From, class T>
-class take_branch : public exchange_branch {
+template <exchange_side Side, class Attempt>
+class attempt_branch : public exchange_branch {
 protected:
-    explicit take_branch(From& from) noexcept
-        : exchange_branch(exchange_access::of(from), side::taking), from_(from) {}
-    take_branch(take_branch&& other) noexcept
-        : exchange_branch(std::move(other)), from_(other.from_) {}
+    template <class Of>
+    attempt_branch(Of& at, Attempt attempt) noexcept
+        : exchange_branch(exchange_access::of(at), Side), attempt_(attempt) {}
+    attempt_branch(attempt_branch&& other) noexcept
+        : exchange_branch(std::move(other)), attempt_(other.attempt_) {}
 
     template <class F>
     void call(F& f) {
@@ -71,36 +84,23 @@ protected:
 
 private:
     bool commit() noexcept final {
-        got_ = try_take_of(from_);
+        got_ = attempt_();
         return got_.code() != EAGAIN;
     }
 
-    From& from_;
-    result<T> got_ = failure{EAGAIN};
+    const Attempt attempt_;
+    std::invoke_result_t<const Attempt&> got_ = failure{EAGAIN};
 };
 
-template <class To, class T>
-class give_branch : public exchange_branch {
-protected:
-    give_branch(To& to, T& value) noexcept
-        : exchange_branch(exchange_access::of(to), side::giving), to_(to), value_(value) {}
-    give_branch(give_branch&& other) noexcept
-        : exchange_branch(std::move(other)), to_(other.to_), value_(other.value_) {}
-
-    template <class F>
-    void call(F& f) {
-        f(to_result(error_));
-    }
-
-private:
-    bool commit() noexcept final {
-        error_ = try_give_to(to_, value_).code();
-        return error_ != EAGAIN;
-    }
-
-    To& to_;
-    T& value_;
-    int error_ = 0;
-};
+template <class Of, class Attempt, class F>
+auto on_take_by(Of& from, Attempt attempt, F f) {
+    using kind = attempt_branch<exchange_side::taking, Attempt>;
+    return branch_to<kind, F>(std::move(f), from, attempt);
+}
+template <class Of, class Attempt, class F>
+auto on_give_by(Of& to, Attempt attempt, F f) {
+    using kind = attempt_branch<exchange_side::giving, Attempt>;
+    return branch_to<kind, F>(std::move(f), to, attempt);
+}
 
 }  // namespace wire::detail

@@ -26,21 +26,30 @@ auto on_send(channel<T>& to, T& value, F f) {
 /// The same of a bridge: other threads may be faster, and then the select goes on.
 template <class T, class F>
 auto on_recv(bridge<T>& from, F f) {
-    return detail::branch_to<detail::take_branch<bridge<T>, T>, F>(std::move(f), from);
+    return detail::on_take_by(from, detail::recv_of(from), std::move(f));
 }
 template <class T, class F>
 auto on_send(bridge<T>& to, T& value, F f) {
-    return detail::branch_to<detail::give_branch<bridge<T>, T>, F>(std::move(f), to, value);
+    return detail::on_give_by(to, detail::send_of(to, value), std::move(f));
 }
 /// A message is taken from the pool, or EPIPE. `f(result<T>)`.
 template <class T, class F>
 auto on_take(pool<T>& from, F f) {
-    return detail::branch_to<detail::take_branch<pool<T>, T>, F>(std::move(f), from);
+    return detail::on_take_by(from, detail::take_of(from), std::move(f));
 }
 /// `value` is put into the pool, and moved from only then; or EPIPE. `f(result<void>)`.
 template <class T, class F>
 auto on_put(pool<T>& to, T& value, F f) {
-    return detail::branch_to<detail::give_branch<pool<T>, T>, F>(std::move(f), to, value);
+    return detail::on_give_by(to, detail::put_of(to, value), std::move(f));
+}
+/// The same of a pool of bytes: copied `into`, or from `element`, only then. `f(result<void>)`.
+template <class F>
+auto on_take(raw_pool& from, std::span<std::byte> into, F f) {
+    return detail::on_take_by(from, detail::take_of(from, into), std::move(f));
+}
+template <class F>
+auto on_put(raw_pool& to, std::span<const std::byte> element, F f) {
+    return detail::on_give_by(to, detail::put_of(to, element), std::move(f));
 }
 /// A record of the ring, which stays until release(), or what peek() fails with:
 /// `f(result<record>)`.
