@@ -50,6 +50,7 @@ ours+='|(non-)?virtual thunk to wire::)'
 foreign=$(grep -Ev "$ours" symbols || true)
 [ -z "$foreign" ] || fail "libwire.so exports: $foreign"
 ! readelf -d "$libdir/libwire.so" | grep -q boost || fail "libwire.so needs Boost at run time"
+[[ $(readelf -d "$libdir/libwire.so") == *NODELETE* ]] || fail "dlclose() would unload libwire.so"
 echo "ok: exported symbols"
 
 # Only what belongs to users is installed.
