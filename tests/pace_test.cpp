@@ -5,8 +5,11 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <cstdint>
 
+#include <wire/detail/block.hpp>
 #include <wire/detail/thread_sync.hpp>
 #include <wire/spawn.hpp>
 #include <wire/this_wire.hpp>
@@ -40,6 +43,35 @@ int looks(patience p, int limit) {
 // The pauses of 1, 2, 4, ... 64 spins, after which a wait looks at the clock.
 constexpr int pauses = 7;
 
+// A thread whose sleeps take a millisecond and end as they are told.
+struct scripted : wire::detail::thread_sync {
+    using side = wire::detail::basic_side<scripted>;
+    using sleepers = wire::detail::basic_sleepers<scripted>;
+
+    static inline std::int64_t clock_ns = 0;
+    static inline int outcome = 0;
+    static inline bool hopeful = false;  // that of the last wait
+
+    static std::int64_t real_ns() { return clock_ns; }
+    struct patience {
+        patience(waiting, deadline, unsigned, bool with_hope) { hopeful = with_hope; }
+        static bool looks_again() { return false; }
+    };
+    struct place : wire::detail::link {
+        struct bell {
+            static bool ring() { return true; }
+        };
+        static void reset() {}
+        static bell signal() { return {}; }
+        int sleep(deadline) {
+            clock_ns += 1'000'000;
+            if (outcome == 0) unlink();  // signalled
+            return outcome;
+        }
+        static void settle() {}
+    };
+};
+
 constexpr std::array ways{waiting::adaptive, waiting::spin, waiting::park};
 
 }  // namespace
@@ -47,16 +79,40 @@ constexpr std::array ways{waiting::adaptive, waiting::spin, waiting::park};
 TEST_CASE("pace: who slept for more than 100 us gives up hope, less than 20 us bring it back") {
     pace p(64);
     CHECK(p.hopeful());
-    p.note_sleep(100'000);
+    p.note_sleep(100'000, true);
     CHECK(p.hopeful());
-    p.note_sleep(100'001);
+    p.note_sleep(100'001, true);
     CHECK_FALSE(p.hopeful());
-    p.note_sleep(20'000);
+    p.note_sleep(20'000, true);
     CHECK_FALSE(p.hopeful());
-    p.note_sleep(19'999);
+    p.note_sleep(19'999, false);
+    CHECK_FALSE(p.hopeful());
+    p.note_sleep(19'999, true);
     CHECK(p.hopeful());
-    p.note_sleep(20'000);
+    p.note_sleep(20'000, true);
     CHECK(p.hopeful());
+    p.note_sleep(100'001, false);
+    CHECK_FALSE(p.hopeful());
+}
+
+TEST_CASE("pace: who waits in vain until a deadline gives up hope as who finds something") {
+    for (const int outcome : {0, ETIMEDOUT, ECANCELED}) {
+        CAPTURE(outcome);
+        scripted::side ours(ours, nullptr, nullptr, 8);
+        scripted::sleepers queue;
+        scripted::clock_ns = 0;
+        scripted::outcome = outcome;
+        const auto wait = [&] {
+            int looks = 0;
+            return wire::detail::wait_slowly<scripted>(
+                ours, queue, waiting::adaptive, within(1h),
+                [&] { return ++looks > 1 && outcome == 0 ? 0 : EAGAIN; });
+        };
+        CHECK(wait() == outcome);
+        CHECK(scripted::hopeful);
+        CHECK(wait() == outcome);
+        CHECK_FALSE(scripted::hopeful);
+    }
 }
 
 TEST_CASE("pace: several slots at once make the pause longer, one makes it shorter") {

@@ -50,7 +50,7 @@ int wait_slowly(basic_side<Sync>& side, basic_sleepers<Sync>& queue, waiting how
     }
     const std::int64_t began = Sync::real_ns();
     const int result = sleep_in<Sync>(queue, until, attempt);
-    if (!result) pace.note_sleep(Sync::real_ns() - began);
+    pace.note_sleep(Sync::real_ns() - began, result == 0);
     return result;
 }
 

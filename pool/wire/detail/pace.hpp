@@ -41,12 +41,13 @@ public:
             length_.store(now - 1, std::memory_order_relaxed);
     }
 
-    /// It has ended after a sleep of `ns`, for which patience came too late, or would have done.
-    void note_sleep(std::int64_t ns) noexcept {
-        if (ns < short_sleep_ns)
-            hopeful_.store(true, std::memory_order_relaxed);
-        else if (ns > long_sleep_ns)
+    /// It has ended after a sleep of `ns`: a long one, for which patience came too late, or a short
+    /// one that `found` something, which patience would have done.
+    void note_sleep(std::int64_t ns, bool found) noexcept {
+        if (ns > long_sleep_ns)
             hopeful_.store(false, std::memory_order_relaxed);
+        else if (found && ns < short_sleep_ns)
+            hopeful_.store(true, std::memory_order_relaxed);
     }
     /// Whether it is worth while to look again for long before one sleeps.
     [[nodiscard]] bool hopeful() const noexcept { return hopeful_.load(std::memory_order_relaxed); }
