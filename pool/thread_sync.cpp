@@ -109,10 +109,6 @@ void thread_sync::relax(unsigned round) noexcept {
         ::sched_yield();
 }
 
-void thread_sync::give_way() noexcept {
-    yield();
-}
-
 patience::patience(waiting how, deadline until, unsigned first_pause, bool hopeful) noexcept
     : until_(until), how_(how), hopeful_(hopeful || how == waiting::spin), round_(first_pause) {}
 

@@ -11,6 +11,7 @@
 #include <wire/detail/list.hpp>
 #include <wire/detail/park.hpp>
 #include <wire/remote.hpp>
+#include <wire/this_wire.hpp>
 #include <wire/waiting.hpp>
 
 namespace wire::detail {
@@ -124,7 +125,7 @@ struct WIRE_API thread_sync {
     [[gnu::always_inline]] static int begin_call() noexcept {
         fiber* const wire = running_or_none();
         if (!wire) return 0;
-        if (++notes.calls % calls_at_a_stretch == 0) give_way();
+        if (++notes.calls % calls_at_a_stretch == 0) yield();
         return front_of(*wire).scope->cancelled ? ECANCELED : 0;
     }
 
@@ -132,7 +133,6 @@ private:
     static constexpr std::uint32_t calls_at_a_stretch = 128;
 
     static std::uint32_t take_seat() noexcept;
-    static void give_way() noexcept;
 };
 
 /// For what works on the exchange of a pool or bridge.
