@@ -44,6 +44,8 @@ class pool : public detail::lending_pool<pool<T>, T&> {
     using base::exchange_;
     using base::some;
     static_assert(std::is_object_v<T> && !std::is_const_v<T>, "a pool holds objects");
+    static_assert(std::is_default_constructible_v<T>,
+                  "each slot holds a T() from the beginning. Use a pool of std::optional<T>");
     static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T>,
                   "T's moves must be noexcept: they run while others are kept out, and what one "
                   "left half done nobody could clear away. Use a pool of std::unique_ptr<T>");
