@@ -43,6 +43,11 @@ TEST_CASE("shm arena: who waits hears that the other side has left") {
     }
 }
 
+TEST_CASE("shm arena: who comes for the first time is not taken for one who has left") {
+    require_passed(producer_comes(reach(2)));
+    require_passed(consumer_comes(reach(2)));
+}
+
 TEST_CASE("shm arena: a dead producer is buried while its consumer goes on") {
     require_passed(producer_dies(2, false, reach(2)));
     require_passed(producer_dies(2, true, reach(1)));

@@ -154,7 +154,8 @@ int arena_state::take_end(std::uint32_t n, role as) noexcept {
     // relaxed: the bell orders it.
     mine.user.store(me_ | arriving, std::memory_order_relaxed);
     other_end(c, as).bell.ring();
-    mine.had.store(1, std::memory_order_relaxed);
+    // [I] release: that it is taken. Pairs with [I'].
+    mine.had.store(1, std::memory_order_release);
     // [K] release: after all that. Pairs with [Q'].
     mine.user.store(me_, std::memory_order_release);
     return 0;

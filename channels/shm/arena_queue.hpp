@@ -35,11 +35,13 @@ protected:
         // [E] release: the record, its word and its place in the queue. Pairs with [E'].
         e.at.store(++at_, std::memory_order_release);
     }
-    // Somebody who has had the other end has it no longer.
+    // Somebody who has had the other end has it no longer. Asked in this order, for who comes takes
+    // the end before it has had it.
     static bool is_left(const end& e) noexcept {
+        // [I'] acquire: that one had taken it. Pairs with [I].
+        if (e.had.load(std::memory_order_acquire) == 0) return false;
         // [U'] acquire: what that one has sent or received. Pairs with [U].
-        return e.user.load(std::memory_order_acquire) == 0 &&
-               e.had.load(std::memory_order_relaxed) != 0;
+        return e.user.load(std::memory_order_acquire) == 0;
     }
 
     std::uint64_t at_ = 0;     // this end's count

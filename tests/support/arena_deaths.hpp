@@ -99,7 +99,7 @@ inline result consumer_dies(std::uint64_t records, const options& o) {
                 arena_policy::wait_for_end(2);
                 const auto counted = a.map.channel(0).consumer.at.load(std::memory_order_relaxed);
                 next.bury(2);
-                next.consume_next();
+                next.come_as_consumer();
                 const std::uint64_t n = next.receive_all(counted + 1, true);
                 check(counted + n == records, "nothing that was sent is lost");
             });
@@ -128,7 +128,7 @@ inline result newcomer_dies(const options& o) {
                 p.leave();
             },
             [&] {
-                c.consume_next();
+                c.come_as_consumer();
                 c.must_receive(1);
                 die();
             },
@@ -136,7 +136,7 @@ inline result newcomer_dies(const options& o) {
                 arena_policy::wait_for_end(2);
                 const auto counted = a.map.channel(0).consumer.at.load(std::memory_order_relaxed);
                 next.bury(2);
-                next.consume_next();
+                next.come_as_consumer();
                 check(counted + next.receive_all(counted + 1, true) == 2,
                       "nothing that was sent is lost");
             });

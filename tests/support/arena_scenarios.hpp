@@ -97,6 +97,48 @@ inline result fill_up(arena_fences f, std::uint64_t records, const options& o) {
     });
 }
 
+/// The first producer comes while its consumer asks.
+inline result producer_comes(const options& o) {
+    return explore(o, [=] {
+        const small_arena a(1);
+        a.cut_slab();
+        a.open(2, 0);
+        arena_user p(a, 1);
+        arena_user c(a, 2);
+        p.own_slab();
+        c.consume();
+        run(
+            [&] {
+                p.come_as_producer();
+                p.must_send(1);
+            },
+            [&] { c.must_receive(1); });
+        check_all_free(a, 2);
+    });
+}
+
+/// The consumer comes while the producer waits for a place.
+inline result consumer_comes(const options& o) {
+    return explore(o, [=] {
+        const small_arena a(2);
+        a.cut_slab();
+        a.open(2, 0);
+        arena_user p(a, 1);
+        arena_user c(a, 2);
+        p.own_slab();
+        p.produce();
+        p.must_send(1);
+        a.map.channel(0).producer.at.store(queue_size, std::memory_order_relaxed);
+        const arena_block last = p.allocate(2);
+        p.join(0);
+        run([&] { check(p.send(last) == 0, "there is a consumer"); },
+            [&] {
+                c.come_as_consumer();
+                c.must_receive(1);
+            });
+    });
+}
+
 /// The producer leaves: all that it has sent is received, then its end is told.
 inline result producer_leaves(arena_fences f, const options& o) {
     return explore(o, [=] {

@@ -136,17 +136,12 @@ public:
     void produce(std::uint32_t channel = 0) { take_end(own(channel, true)), join(channel); }
     void consume(std::uint32_t channel = 0) { take_end(own(channel, false)), join(channel); }
 
-    /// Takes an end that somebody has had.
-    void consume_next(std::uint32_t channel = 0) {
-        const locked guard(*this);
-        end& mine = own(channel, false);
-        check(mine.user.load(std::memory_order_relaxed) == 0, "an end that was left is free");
-        mine.bell.reset(arena_policy::can_make_heavy_fences());
-        mine.user.store(me_ | wire::shm::detail::arriving, std::memory_order_relaxed);
-        own(channel, true).bell.ring();
-        mine.had.store(1, std::memory_order_relaxed);
-        mine.user.store(me_, std::memory_order_release);
-        join(channel);
+    /// As arena_state::take_end().
+    void come_as_consumer(std::uint32_t channel = 0) {
+        come_to(own(channel, false), own(channel, true), channel);
+    }
+    void come_as_producer(std::uint32_t channel = 0) {
+        come_to(own(channel, true), own(channel, false), channel);
     }
     void join(std::uint32_t channel) {
         fence_ = !arena_policy::has_joined(me_);
@@ -267,6 +262,16 @@ private:
         mine.bell.reset(arena_policy::can_make_heavy_fences());
         mine.had.store(1, std::memory_order_relaxed);
         mine.user.store(me_, std::memory_order_release);
+    }
+    void come_to(end& mine, end& other, std::uint32_t channel) {
+        const locked guard(*this);
+        check(mine.user.load(std::memory_order_relaxed) == 0, "an end that was left is free");
+        mine.bell.reset(arena_policy::can_make_heavy_fences());
+        mine.user.store(me_ | wire::shm::detail::arriving, std::memory_order_relaxed);
+        other.bell.ring();
+        mine.had.store(1, std::memory_order_release);
+        mine.user.store(me_, std::memory_order_release);
+        join(channel);
     }
     template <class F>
     int wait_at(arena_bell& bell, F attempt) {
