@@ -100,6 +100,20 @@ TEST_CASE("shm arena memory: what is no record of this user is refused") {
     CHECK(!of_b);
 }
 
+TEST_CASE("shm arena memory: a record that another is moved to is freed") {
+    arena a = arena::create(arena::unique_name());
+    arena_record one = made(a, "one"), two = made(a, "two");
+    const std::span<std::byte> before = one.bytes();
+    one = std::move(two);
+    CHECK(text_of(one) == "two");
+    CHECK(!two);
+    CHECK(two.bytes().empty());
+    CHECK(error_of(a.adopt(before)) == "!EINVAL");
+    arena_record& same = one;
+    one = std::move(same);
+    CHECK(text_of(one) == "two");
+}
+
 TEST_CASE("shm arena memory: a record that is freed twice is refused the second time") {
     arena a = arena::create(arena::unique_name());
     for (const std::size_t n : {10UL, 20'000UL}) {

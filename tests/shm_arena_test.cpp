@@ -251,6 +251,20 @@ TEST_CASE("shm arena: a channel of data carries one type and refuses others") {
     CHECK(error_of(in->recv(soon())) == "!EPIPE");
 }
 
+TEST_CASE("shm arena: what is sent is what a datum shows, also one that was moved to") {
+    using shm::data_channel;
+    const std::string name = arena::unique_name();
+    arena a = arena::create(name), b = arena::open(name);
+    auto out = data_channel<point>::add(a, 1, role::producer).value();
+    auto in = data_channel<point>::add(b, 1, role::consumer).value();
+    auto p = out.make(1, 1).value(), q = out.make(2, 2).value();
+    p = std::move(q);
+    CHECK(error_of(out.send(q)) == "!EINVAL");
+    CHECK(p->x == 2);
+    CHECK(out.send(p));
+    CHECK(in.recv(soon()).value()->x == 2);
+}
+
 TEST_CASE("shm arena: requests and answers go between two processes, at other addresses") {
     const std::string name = arena::unique_name();
     arena a = arena::create(name);

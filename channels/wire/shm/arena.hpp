@@ -47,8 +47,9 @@ public:
     arena_record(arena_record&& other) noexcept
         : of_(std::exchange(other.of_, nullptr)), bytes_(std::exchange(other.bytes_, {})) {}
     arena_record& operator=(arena_record&& other) noexcept {
-        std::swap(of_, other.of_);
-        std::swap(bytes_, other.bytes_);
+        arena_record moved(std::move(other));
+        std::swap(of_, moved.of_);
+        std::swap(bytes_, moved.bytes_);
         return *this;
     }
     ~arena_record() {
