@@ -88,6 +88,18 @@ TEST_CASE("shm arena open: a forked child's copy of a user waits for no thread o
     CHECK(a.recv(1, soon()).code() == EPIPE);
 }
 
+TEST_CASE("shm arena open: a forked child's copies of records free nothing of its parent's") {
+    arena a = arena::create(arena::unique_name());
+    arena_record r = made(a, "mine"), another = made(a, "another");
+    CHECK(exit_code(in_child([&] {
+              { const arena_record copy = std::move(r); }
+              another = {};
+              return 0;
+          })) == 0);
+    CHECK(text_of(r) == "mine");
+    CHECK(a.free(std::move(r)));
+}
+
 TEST_CASE("shm arena open: one whose users have all died is no more") {
     const std::string name = arena::unique_name();
     const auto die_in_it = [&] {

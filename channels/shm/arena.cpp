@@ -19,7 +19,10 @@ std::span<std::byte> arena_record::release() noexcept {
     return std::exchange(bytes_, {});
 }
 void arena_record::free() noexcept {
-    static_cast<void>(std::exchange(of_, nullptr)->free(std::exchange(bytes_, {})));
+    arena_state& of = *std::exchange(of_, nullptr);
+    const std::span<std::byte> bytes = std::exchange(bytes_, {});
+    // A forked child has the object, but not the memory.
+    if (!of.is_forked()) static_cast<void>(of.free(bytes));
 }
 
 arena::arena(std::unique_ptr<arena_state> s) noexcept : state_(s.release()) {}

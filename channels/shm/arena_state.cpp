@@ -8,7 +8,7 @@
 namespace wire::shm::detail {
 
 arena_state::arena_state(const std::string& name, find what, const arena_options& options)
-    : pid_(::getpid()) {
+    : pid_(::getpid()), made_in_((wire::detail::count_forks(), wire::detail::this_generation)) {
     segment_ = open_arena(name, what, options, [&](arena_segment& a) {
         if (a.is_new || what != find::missing) return take_seat(a);
         if (is_over(a)) return entry::is_over;

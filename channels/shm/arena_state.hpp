@@ -22,6 +22,7 @@
 #include "arena_segment.hpp"
 #include "arena_slabs.hpp"
 #include "death_watch.hpp"
+#include "generation.hpp"
 #include "sleep_on.hpp"
 
 namespace wire::shm::detail {
@@ -39,6 +40,10 @@ public:
     arena_state(const std::string& name, find what, const arena_options& options);
     ~arena_state();
     [[nodiscard]] bool is_of_this_process() const noexcept { return ::getpid() == pid_; }
+    /// The same without a system call, for what is asked of each record.
+    [[nodiscard]] bool is_forked() const noexcept {
+        return wire::detail::this_generation != made_in_;
+    }
 
     result<void> add_channel(std::uint32_t id, role as, std::uint64_t type);
     result<void> leave_channel(std::uint32_t id);
@@ -164,6 +169,7 @@ private:
     bool heavy_ = false;       // it can make others pass a barrier
     std::size_t records_ = 0;  // that it has as objects
     const pid_t pid_;
+    const wire::detail::generation made_in_;
     std::optional<blocks> blocks_;
     std::optional<basic_slab_set<arena_sync>> slabs_;
     std::unordered_map<std::uint32_t, membership> members_;

@@ -85,6 +85,9 @@ private:
 /// free again, at the latest when somebody finds no memory; what it had sent is delivered; and
 /// has_producers() turns false.
 ///
+/// The handle and its records belong to the process that has opened it: a forked child must not use
+/// them, and does not end or free them.
+///
 /// Everything that others can write is checked before it is used: a hostile process can spoil the
 /// contents of an arena and hold up its users, but not make them touch other memory than the
 /// arena's. (The system cannot keep a named file from being truncated by its owner's processes.)
