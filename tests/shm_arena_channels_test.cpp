@@ -128,6 +128,24 @@ TEST_CASE("shm arena channels: one that is removed is gone at once, its users go
     CHECK(received(b, 1) == "!EPIPE");
 }
 
+TEST_CASE("shm arena channels: in one that is removed nobody waits for who has not come") {
+    const std::string name = arena::unique_name();
+    arena a = arena::create(name), b = arena::open(name);
+    CHECK(a.add_channel(1, role::consumer));
+    CHECK(error_of(a.try_recv(1)) == "!EAGAIN");
+    CHECK(b.remove_channel(1));
+    CHECK(error_of(a.try_recv(1)) == "!EPIPE");
+    CHECK(received(a, 1) == "!EPIPE");
+
+    CHECK(a.add_channel(2, role::producer));
+    for (int i = 0; i < 512; ++i) CHECK(sent(a, 2, "in the queue") == "");
+    arena_record more = made(a, "more");
+    CHECK(error_of(a.try_send(2, more)) == "!EAGAIN");
+    CHECK(b.remove_channel(2));
+    CHECK(error_of(a.try_send(2, more)) == "!EPIPE");
+    CHECK(error_of(a.send(2, more, soon())) == "!EPIPE");
+}
+
 TEST_CASE("shm arena channels: the last user of a removed one frees its records") {
     constexpr std::size_t heap = 64 * 1024;
     const std::string name = arena::unique_name();

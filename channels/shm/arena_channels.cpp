@@ -40,7 +40,12 @@ result<void> arena_state::remove_channel(std::uint32_t id) {
     const locked guard(*this);
     const auto n = find_channel(id);
     if (!n) return failure{ENOENT};
-    map().channel(*n).removed.store(1, std::memory_order_relaxed);
+    channel& c = map().channel(*n);
+    // [I] release: which ends are taken. Pairs with [I'].
+    c.removed.store(1, std::memory_order_release);
+    // Somebody may wait for one who has not come yet.
+    c.producer.bell.ring();
+    c.consumer.bell.ring();
     recovery().forget_if_over(*n);
     notify();
     return {};

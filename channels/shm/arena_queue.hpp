@@ -35,11 +35,13 @@ protected:
         // [E] release: the record, its word and its place in the queue. Pairs with [E'].
         e.at.store(++at_, std::memory_order_release);
     }
-    // Somebody who has had the other end has it no longer. Asked in this order, for who comes takes
-    // the end before it has had it.
-    static bool is_left(const end& e) noexcept {
-        // [I'] acquire: that one had taken it. Pairs with [I].
-        if (e.had.load(std::memory_order_acquire) == 0) return false;
+    // Who has had the other end has it no longer, or nobody can come any more. Asked in this order,
+    // for who comes takes the end before it has had it.
+    static bool is_left(const channel& c, const end& e) noexcept {
+        // [I'] acquire: that somebody had taken it before. Pairs with [I].
+        const bool had = e.had.load(std::memory_order_acquire) != 0;
+        // [I'] acquire: the same.
+        if (!had && c.removed.load(std::memory_order_acquire) == 0) return false;
         // [U'] acquire: what that one has sent or received. Pairs with [U].
         return e.user.load(std::memory_order_acquire) == 0;
     }
@@ -64,11 +66,11 @@ public:
         return at_ - other_ < queue_size;
     }
     /// Sends that record, of `bytes` bytes. Returns 0, EAGAIN (it is full), EPIPE (and the consumer
-    /// has left).
+    /// has left, or none can come).
     int push(const typename base::map& m, std::uint32_t number, typename base::block b,
              std::uint64_t bytes, bool fence) noexcept {
         typename base::channel& c = m.channel(number);
-        if (!has_room(c)) return base::is_left(c.consumer) ? EPIPE : EAGAIN;
+        if (!has_room(c)) return base::is_left(c, c.consumer) ? EPIPE : EAGAIN;
         b.set(block_word::in_channel(number), bytes);
         const auto offset = static_cast<std::uint64_t>(b.bytes() - m.heap());
         // relaxed: the count publishes it.
@@ -98,16 +100,16 @@ public:
     }
     /// Whether pop() returns anything but EAGAIN.
     [[nodiscard]] bool has_something(const typename base::channel& c) noexcept {
-        return has_record(c) || base::is_left(c.producer);
+        return has_record(c) || base::is_left(c, c.producer);
     }
     /// The oldest record is the user's. Returns 0, EAGAIN (there is none), EPIPE (and the producer
-    /// has left), EBADMSG (there was none: the producer is damaged, or hostile).
+    /// has left, or none can come), EBADMSG (there was none: the producer is damaged, or hostile).
     int pop(const typename base::map& m, const basic_arena_blocks<Sync>& blocks,
             std::uint32_t number, std::uint16_t user, bool fence, std::optional<place>& got,
             std::uint64_t& bytes) noexcept {
         typename base::channel& c = m.channel(number);
         if (!has_record(c)) {
-            if (!base::is_left(c.producer)) return EAGAIN;
+            if (!base::is_left(c, c.producer)) return EAGAIN;
             if (!has_record(c)) return EPIPE;
         }
         if (other_ - at_ > queue_size) return skip_all(c);

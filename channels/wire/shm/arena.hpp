@@ -124,7 +124,8 @@ public:
     /// Takes part no longer. Fails with ENOENT (it did not).
     result<void> leave_channel(std::uint32_t id);
     /// The channel is gone for all who come, at once: `id` is free for another. Those who take part
-    /// may go on; when the last one leaves, its records are freed. Fails with ENOENT.
+    /// may go on, but do not wait for who has not come; when the last one leaves, its records are
+    /// freed. Fails with ENOENT.
     result<void> remove_channel(std::uint32_t id);
 
     [[nodiscard]] bool has_channel(std::uint32_t id);
@@ -152,15 +153,15 @@ public:
 
     /// The record is the consumer's: `record` is empty then, and as it was if this fails. Waits
     /// while the channel is full. Fails with ENOENT (this user is not its producer), EINVAL (not a
-    /// record that this user holds), EPIPE (full, and the consumer has left), ETIMEDOUT; in a wire
-    /// with ECANCELED. One wire at a time for each channel.
+    /// record that this user holds), EPIPE (full, and the consumer has left, or none can come),
+    /// ETIMEDOUT; in a wire with ECANCELED. One wire at a time for each channel.
     result<void> send(std::uint32_t id, arena_record& record, deadline until = never);
     /// EAGAIN: full.
     result<void> try_send(std::uint32_t id, arena_record& record);
     /// The oldest record, which is this user's now. Fails with ENOENT (this user is not its
-    /// consumer), EPIPE (empty, and the producer has left or died), EBADMSG (a hostile process has
-    /// spoiled a record; the next may be sound), ETIMEDOUT; in a wire with ECANCELED. One wire at a
-    /// time for each channel. For a select: on_record().
+    /// consumer), EPIPE (empty, and the producer has left or died, or none can come), EBADMSG (a
+    /// hostile process has spoiled a record; the next may be sound), ETIMEDOUT; in a wire with
+    /// ECANCELED. One wire at a time for each channel. For a select: on_record().
     result<arena_record> recv(std::uint32_t id, deadline until = never);
     /// EAGAIN: empty.
     result<arena_record> try_recv(std::uint32_t id);
