@@ -72,6 +72,28 @@ TEST_CASE("shm ring: who opens it may have it removed at the end") {
     nameless.remove_at_end();
 }
 
+TEST_CASE("shm ring: with its name a ring ends for its producers, too") {
+    const ring_file file(small);
+    producer p;
+    {
+        const ring r = ring::open_file(file.path());
+        REQUIRE(!p.attach_file(file.path().c_str()));
+    }
+    while (p.try_send(record) == 0) {
+    }
+    CHECK(p.try_send(record) == EAGAIN);  // another consumer may come
+    int error = 0;
+    std::thread waits;
+    {
+        ring r = ring::open_file(file.path());
+        r.remove_at_end();
+        waits = std::thread([&] { error = p.send(record, within(20s)); });
+    }
+    waits.join();
+    CHECK(error == EPIPE);
+    CHECK(p.try_send(record) == EPIPE);
+}
+
 TEST_CASE("shm ring: a name that is another ring's by now is not removed") {
     const ring_file file;
     auto first = std::optional(ring::create_file(file.path(), small));

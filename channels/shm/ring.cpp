@@ -23,7 +23,10 @@ public:
     }
     ~state() {
         // First, so that nobody becomes the consumer of a ring whose name then goes.
-        if (name_.is_removed) name_.remove_if_of(ring_.memory.fd());
+        if (name_.is_removed) {
+            close();
+            name_.remove_if_of(ring_.memory.fd());
+        }
         std::uint64_t me = me_;
         // [C] release: what it has seen of the lanes. Pairs with [C'].
         header().consumer.compare_exchange_strong(me, 0, std::memory_order_release,
@@ -112,7 +115,7 @@ public:
         wake_producers();
     }
 
-    void remove_at_end() noexcept { name_.is_removed = true; }
+    void remove_at_end() noexcept { name_.is_removed = name_.what != ring_name::kind::none; }
 
     ring_header& header() const noexcept { return ring_.map.header(); }
     const attached_ring& attached() const noexcept { return ring_; }

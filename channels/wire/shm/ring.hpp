@@ -30,7 +30,7 @@ struct ring_options {
     /// Bytes for the records of each: a power of two from 4,096 on. A record takes at most half of
     /// it. Memory is taken when a producer attaches.
     std::uint64_t lane_bytes = 64 * 1024;
-    /// Remove the name, or the file, in the destructor.
+    /// Close the ring and remove the name, or the file, in the destructor.
     bool remove = true;
 };
 
@@ -82,8 +82,8 @@ public:
 
     ring(ring&&) noexcept;
     ring& operator=(ring&&) noexcept;
-    /// The records that were not released stay for the next consumer, if the ring has a name that
-    /// is not removed.
+    /// If its name is removed the ring is closed. Else the records that were not released stay for
+    /// the next consumer, for whom producers wait when their lanes are full.
     ~ring();
 
     /// The next record, which stays until release(); the same one again before that.
@@ -110,8 +110,8 @@ public:
     /// is 0.
     void close() noexcept;
 
-    /// Remove the name, or the file, in the destructor, as ring_options::remove: for who has opened
-    /// what it has not made. Nothing happens without a name.
+    /// As ring_options::remove, for who has opened what it has not made. Nothing happens without a
+    /// name.
     void remove_at_end() noexcept;
 
     /// -1: memory of the caller's.
