@@ -209,11 +209,20 @@ class Files(WithRing):
     def test_what_is_no_ring_is_told_and_not_removed(self):
         text = self.folder / "text"
         text.write_text("x" * 5000, encoding="ascii")
+        short = self.folder / "short"
+        short.write_text("a line\n", encoding="ascii")
+        zeros = self.folder / "zeros"
+        zeros.write_bytes(bytes(4095) + b"1")
+        few_zeros = self.folder / "few"
+        few_zeros.write_bytes(bytes(100))
         link = self.folder / "link"
         link.symlink_to(text)
         fifo = self.folder / "fifo"
         os.mkfifo(fifo)
         for path, why in ((text, "there is something else than a ring: Protocol error"),
+                          (short, "there is something else than a ring: Protocol error"),
+                          (zeros, "there is something else than a ring: Protocol error"),
+                          (few_zeros, "there is something else than a ring: Protocol error"),
                           (fifo, "it is not a file with shared memory: Protocol error"),
                           (self.folder, "it is not a file with shared memory: Protocol error"),
                           (link, "open: is there a ring in that file, and is it yours?: Too many "
@@ -223,10 +232,13 @@ class Files(WithRing):
             for command in ("stat", "remove"):
                 with self.subTest(path=path, command=command):
                     self.check_failure((command, path), f"{path}: {why}")
-        self.assertTrue(text.exists() and fifo.exists())
+        for path in (text, short, zeros, few_zeros, fifo):
+            self.assertTrue(path.exists())
 
     def test_what_is_half_made_or_damaged_is_a_ring_to_be_removed(self):
         for content, why in ((b"", "whoever makes the ring is not done, or died"),
+                             (bytes(8) + b"\1" + bytes(4087), "whoever makes the ring is not done"),
+                             (b"wirering" + b"\1" + bytes(100), "contradicts itself"),
                              (b"wirering" + b"\1" + bytes(5000), "contradicts itself"),
                              (b"wirering" + b"\2" + bytes(5000), "of another version")):
             path = self.folder / "ring"

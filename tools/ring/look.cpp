@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
@@ -31,8 +31,7 @@ public:
         const int fd = open(name);
         struct stat s {};
         refusal no = ::fstat(fd, &s) == 0 ? check_memory(s) : refusal{errno, "fstat"};
-        if (!no && s.st_size < static_cast<off_t>(page))
-            no = {EAGAIN, "whoever makes the ring is not done, or died"};
+        if (!no && s.st_size == 0) no = {EAGAIN, "whoever makes the ring is not done, or died"};
         size_ = static_cast<std::size_t>(s.st_size);
         void* const at = no ? MAP_FAILED : ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
         if (!no && at == MAP_FAILED) no = {errno, "mmap: is there address space?"};
@@ -40,6 +39,8 @@ public:
         if (no) refuse(name, no);
         map_.base = static_cast<std::byte*>(at);
         no = read_geometry(map_.header(), size_, map_.geometry);
+        if (no.error == EAGAIN && !is_half_made())
+            no = {EPROTO, "there is something else than a ring"};
         if (!no) return;
         ::munmap(at, size_);
         refuse(name, no);
@@ -62,6 +63,16 @@ private:
             refuse(name, {errno, shared ? "shm_open: is there a ring of that name, and is it yours?"
                                         : "open: is there a ring in that file, and is it yours?"});
         return fd;
+    }
+
+    // Whoever makes one writes the sizes before the magic, and nothing behind them. Other files
+    // that begin with zeros are no rings.
+    [[nodiscard]] bool is_half_made() const {
+        const auto* const sizes_end =
+            reinterpret_cast<const std::byte*>(&map_.header().time_namespace + 1);
+        return size_ % page == 0 &&
+               std::all_of(sizes_end, static_cast<const std::byte*>(map_.base) + page,
+                           [](std::byte b) { return b == std::byte{}; });
     }
 
     ring_map map_;
