@@ -50,7 +50,8 @@ public:
     ~producer() { detach(); }
 
     /// Attach to a ring by its name, by its file, by a descriptor that somebody has sent (which is
-    /// taken over), or in memory that is shared. Return what is wrong, if anything: `error`
+    /// taken over, also if this fails), or in memory that is shared. Return what is wrong, if
+    /// anything: `error`
     ///
     ///     ENOENT            there is none
     ///     EAGAIN            it is just being made, or its maker died before it was

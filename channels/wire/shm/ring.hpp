@@ -73,8 +73,9 @@ public:
     static ring create_in(std::span<std::byte> memory, const ring_options& options = {});
     [[nodiscard]] static std::size_t storage_size(const ring_options& options) noexcept;
 
-    /// Goes on with a ring whose consumer has ended, also if that had closed it. Throws as
-    /// producer::attach() returns but for EPIPE, EUSERS and ENOSPC, and EBUSY: it lives.
+    /// Goes on with a ring whose consumer has ended, also if that had closed it. `fd` is taken
+    /// over, also if this fails. Throws as producer::attach() returns but for EPIPE, EUSERS and
+    /// ENOSPC, and EBUSY: it lives.
     static ring open(const std::string& name);
     static ring open_file(const std::string& path);
     static ring open_descriptor(int fd);
@@ -114,7 +115,7 @@ public:
     /// name.
     void remove_at_end() noexcept;
 
-    /// -1: memory of the caller's.
+    /// The ring's: who takes one over gets a dup(2) of it. -1: memory of the caller's.
     [[nodiscard]] int descriptor() const noexcept;
     /// How many producers are attached.
     [[nodiscard]] std::size_t producers() const noexcept;

@@ -23,7 +23,8 @@ class sleeper;
 /// Fails as producer does; in a wire also with ECANCELED.
 class WIRE_API sender : private producer {
 public:
-    /// Throw std::system_error for what producer::attach() returns.
+    /// Throw std::system_error for what producer::attach() returns. `fd` is taken over, also if
+    /// that fails.
     static sender attach(const std::string& name);
     static sender attach_file(const std::string& path);
     static sender attach_descriptor(int fd);
