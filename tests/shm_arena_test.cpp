@@ -91,6 +91,46 @@ TEST_CASE("shm arena: who waits for room is told that the consumer leaves") {
     CHECK(sent(a, 1, "x", soon()) == "!EPIPE");
 }
 
+// A process takes part in channel 1, and dies in it.
+void let_one_die_in(const std::string& name, role as) {
+    CHECK(exit_code(in_child([&] {
+              arena b = arena::open(name);
+              ::_exit(b.add_channel(1, as) ? 0 : 1);
+              return 1;
+          })) == 0);
+}
+template <class F>
+int asked_again_and_again(F ask) {
+    int error = EAGAIN;
+    for (int i = 0; i < 1000 && error == EAGAIN; ++i) error = ask();
+    return error;
+}
+
+TEST_CASE("shm arena: who asks and never waits is told of a death, too") {
+    const std::string name = arena::unique_name();
+    arena a = arena::create(name);
+    CHECK(a.add_channel(1, role::producer));
+    for (int i = 0; i < 512; ++i) CHECK(sent(a, 1, "in the queue") == "");
+    arena_record more = made(a, "more");
+    let_one_die_in(name, role::consumer);
+    CHECK(asked_again_and_again([&] { return a.try_send(1, more).code(); }) == EPIPE);
+    CHECK(a.leave_channel(1));
+    CHECK(a.remove_channel(1));
+
+    CHECK(a.add_channel(1, role::consumer));
+    let_one_die_in(name, role::producer);
+    CHECK(asked_again_and_again([&] { return a.try_recv(1).code(); }) == EPIPE);
+    let_one_die_in(name, role::producer);
+    on_wires([&] {
+        int error = EAGAIN;
+        const auto take = [&](result<arena_record> r) { error = r.code(); };
+        CHECK(asked_again_and_again([&] {
+                  CHECK(select(on_record(a, 1, take), otherwise([] {})));
+                  return error;
+              }) == EPIPE);
+    });
+}
+
 TEST_CASE("shm arena: a flood between threads comes in order, by small queues and sleeping") {
     const std::string name = arena::unique_name();
     arena a = arena::create(name);

@@ -150,7 +150,9 @@ private:
     // Waiting.
     int push(membership& m, bytes record) noexcept;
     int pop(membership& m, bytes& record) noexcept;
-    int pop_unless_dead(membership& m, bytes& record) noexcept;
+    bool looks_now(membership& m) noexcept;
+    template <class F>
+    int try_at(membership& m, F attempt) noexcept;
     template <class F>
     int wait_at(membership& m, deadline until, F attempt) noexcept;
     std::uint32_t prepare(membership& m, basic_doorbell<arena_sync>& bell) noexcept;

@@ -7,7 +7,7 @@ namespace wire::shm::detail {
 result<void> arena_state::try_send(std::uint32_t id, bytes record) {
     membership* const m = member(id, role::producer);
     if (!m) return failure{ENOENT};
-    return to_result(push(*m, record));
+    return to_result(try_at(*m, [&] { return push(*m, record); }));
 }
 result<void> arena_state::send(std::uint32_t id, bytes record, deadline until) {
     membership* const m = member(id, role::producer);
@@ -18,9 +18,7 @@ result<std::span<std::byte>> arena_state::try_recv(std::uint32_t id) {
     membership* const m = member(id, role::consumer);
     if (!m) return failure{ENOENT};
     bytes record;
-    int error = pop(*m, record);
-    if (error == EAGAIN) error = pop_unless_dead(*m, record);
-    if (error) return failure{error};
+    if (const int error = try_at(*m, [&] { return pop(*m, record); })) return failure{error};
     return record;
 }
 result<std::span<std::byte>> arena_state::recv(std::uint32_t id, deadline until) {
@@ -48,15 +46,21 @@ int arena_state::pop(membership& m, bytes& record) noexcept {
     record = {got->here.bytes(), n};
     return 0;
 }
-// Who asks again and again, and never waits, hears of deaths, too.
-int arena_state::pop_unless_dead(membership& m, bytes& record) noexcept {
+// Who asks again and again, and never waits, hears of deaths, too. Returns whether it has looked.
+bool arena_state::looks_now(membership& m) noexcept {
     constexpr std::uint32_t look_every = 64;
-    if (++m.idle % look_every != 0) return EAGAIN;
+    if (++m.idle % look_every != 0) return false;
     watch_other(m);
     bury_dead_partners();
-    return pop(m, record);
+    return true;
 }
 
+template <class F>
+int arena_state::try_at(membership& m, F attempt) noexcept {
+    int error = attempt();
+    if (error == EAGAIN && looks_now(m)) error = attempt();
+    return error;
+}
 template <class F>
 int arena_state::wait_at(membership& m, deadline until, F attempt) noexcept {
     if (const int error = begin_call()) return error;
@@ -132,7 +136,9 @@ void arena_state::ring_all() noexcept {
 
 bool arena_state::ready(std::uint32_t id) noexcept {
     membership* const m = member(id, role::consumer);
-    return !m || m->consumer.has_something(map().channel(m->number));
+    if (!m) return true;
+    const channel& c = map().channel(m->number);
+    return m->consumer.has_something(c) || (looks_now(*m) && m->consumer.has_something(c));
 }
 int arena_state::begin_wait(std::uint32_t id, wire::detail::place& here) noexcept {
     membership* const m = member(id, role::consumer);
