@@ -47,8 +47,7 @@ void write_arena(arena_segment& a, const arena_geometry& g, const arena_options&
     h.total_bytes = arena_map::total_bytes(g);
     h.pid_namespace = identity::pid_namespace();
     h.time_namespace = identity::time_namespace();
-    if (h.pid_namespace == 0)
-        refuse({ENOENT, "/proc is not there: nobody could tell who has died"}, a.name);
+    if (h.pid_namespace == 0) refuse({ENOENT, identity::needs_proc}, a.name);
     // [M] release: the rest of the header. Pairs with [M'].
     h.magic.store(arena_magic, std::memory_order_release);
 }
@@ -68,14 +67,7 @@ refusal read_arena(arena_segment& a) noexcept {
         return {EBADMSG, "the arena's header contradicts itself: it is damaged"};
     if (bytes < arena_map::total_bytes(g))
         return {EBADMSG, "the memory is shorter than the arena's header says: it was truncated"};
-    if (h.pid_namespace != identity::pid_namespace())
-        return {EXDEV,
-                "the arena was made in another pid namespace, where processes have other "
-                "numbers: nobody could tell who has died"};
-    if (h.time_namespace != identity::time_namespace())
-        return {EXDEV,
-                "the arena was made in another time namespace, where processes were started at "
-                "other times: the living would be taken for dead"};
+    if (const refusal no = check_namespaces(h.pid_namespace, h.time_namespace)) return no;
     a.map.geometry = g;
     return {};
 }

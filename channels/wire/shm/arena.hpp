@@ -99,8 +99,8 @@ public:
     ///
     /// Throw std::system_error, with a sentence: EEXIST, ENOENT, EINVAL (impossible sizes), ENOSPC,
     /// EUSERS (1,024 users), EPERM (another's, or not private), EPROTO, EPROTONOSUPPORT, EBADMSG
-    /// (no arena, of another version, damaged), EXDEV (of another pid namespace), and what shm_open
-    /// and mmap fail with.
+    /// (no arena, of another version, damaged), EXDEV (of another pid or time namespace),
+    /// and what shm_open and mmap fail with.
     static arena create(const std::string& name, const arena_options& options = {});
     static arena open(const std::string& name);
     static arena open_or_create(const std::string& name, const arena_options& options = {});

@@ -43,6 +43,19 @@ inline refusal read_geometry(const ring_header& h, std::uint64_t bytes, ring_geo
     return {};
 }
 
+/// Whether processes are the same, by their identities, as where something was made.
+inline refusal check_namespaces(std::uint64_t pid, std::uint64_t time) noexcept {
+    if (pid != identity::pid_namespace())
+        return {EXDEV,
+                "it was made in another pid namespace, where processes have other numbers: nobody "
+                "could tell who has died"};
+    if (time != identity::time_namespace())
+        return {EXDEV,
+                "it was made in another time namespace, where processes were started at other "
+                "times: the living would be taken for dead"};
+    return {};
+}
+
 /// Attaches to the ring in `memory`.
 inline refusal attach_to(mapping&& memory, attached_ring& ring) noexcept {
     const std::span<std::byte> bytes = memory.bytes();
@@ -50,14 +63,8 @@ inline refusal attach_to(mapping&& memory, attached_ring& ring) noexcept {
         return {EINVAL, "the memory is too short for a ring, or not aligned to 128 bytes"};
     ring_map map{bytes.data(), {}};
     if (const refusal no = read_geometry(map.header(), bytes.size(), map.geometry)) return no;
-    if (map.header().pid_namespace != identity::pid_namespace())
-        return {EXDEV,
-                "the ring was made in another pid namespace, where processes have other "
-                "numbers: nobody could tell who has died"};
-    if (map.header().time_namespace != identity::time_namespace())
-        return {EXDEV,
-                "the ring was made in another time namespace, where processes were started at "
-                "other times: the living would be taken for dead"};
+    const ring_header& h = map.header();
+    if (const refusal no = check_namespaces(h.pid_namespace, h.time_namespace)) return no;
     ring.memory = std::move(memory);
     ring.map = map;
     return {};

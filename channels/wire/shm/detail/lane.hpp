@@ -125,7 +125,6 @@ public:
         bytes = {records_.place(claimed_at_) + record_word::size, n};
         return 0;
     }
-    [[nodiscard]] bool holds_claim() const noexcept { return claimed_ != 0; }
     /// The claimed record, of which `n` bytes are used, will be committed with the next publish().
     void prepare(std::size_t n) noexcept {
         require(n - 1 < claimed_, "commit() of more than was claimed, or of nothing");
