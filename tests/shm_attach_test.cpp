@@ -24,6 +24,7 @@
 #include <wire/shm/producer.hpp>
 #include <wire/shm/ring.hpp>
 #include "support/environment.hpp"
+#include "support/few_descriptors.hpp"
 #include "support/ring_file.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -369,6 +370,18 @@ TEST_CASE("shm attach: a forked child neither uses nor frees the lane of its par
     ::kill(other, SIGKILL);
     ::waitpid(other, nullptr, 0);
     CHECK(r.peek().code() == EOWNERDEAD);
+}
+
+TEST_CASE("shm attach: who has no descriptors left is told so") {
+    const ring_file file(small);
+    CHECK(in_child([&] {
+              const auto attach = [&] { return refusal_of_producer(file.path()); };
+              return is_told_of_few_descriptors(attach) ? 0 : 1;
+          }) == 0);
+    CHECK(in_child([&] {
+              const auto open = [&] { return refusal_of_consumer(file.path()); };
+              return is_told_of_few_descriptors(open) ? 0 : 1;
+          }) == 0);
 }
 
 TEST_CASE("shm attach: memory without a name cannot be cut off") {

@@ -53,7 +53,7 @@ bool arena_state::is_over(const arena_segment& a) noexcept {
 }
 entry arena_state::take_seat(arena_segment& a) {
     identity_ = identity::mine();
-    if (identity_ == identity::nobody) refuse({ENOENT, identity::needs_proc}, a.name);
+    if (identity_ == identity::nobody) refuse({errno, identity::needs_proc}, a.name);
     fence_ = !arena_sync::join_heavy_fences();
     heavy_ = arena_sync::can_make_heavy_fences();
     if (!a.is_new && is_over(a)) return entry::is_over;

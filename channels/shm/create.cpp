@@ -19,7 +19,7 @@ ring_geometry checked(const ring_options& options, const std::string& what) {
                 "1 to 1,024 producers, and a power of two from 4,096 on for the bytes of a "
                 "lane"},
                what);
-    if (identity::mine() == identity::nobody) refuse({ENOENT, identity::needs_proc}, what);
+    if (identity::mine() == identity::nobody) refuse({errno, identity::needs_proc}, what);
     return g;
 }
 

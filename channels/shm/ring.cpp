@@ -129,7 +129,7 @@ private:
 
     void become_consumer() {
         me_ = identity::mine();
-        if (me_ == identity::nobody) refuse({ENOENT, identity::needs_proc}, name_.text);
+        if (me_ == identity::nobody) refuse({errno, identity::needs_proc}, name_.text);
         std::uint64_t before = header().consumer.load(std::memory_order_relaxed);
         if (before != 0 && !identity::has_ended(before))
             refuse({EBUSY, "the ring has a consumer, which lives"}, name_.text);

@@ -197,7 +197,7 @@ private:
 
     refusal take_lane() noexcept {
         const std::uint64_t me = detail::identity::mine();
-        if (me == detail::identity::nobody) return {ENOENT, detail::identity::needs_proc};
+        if (me == detail::identity::nobody) return {errno, detail::identity::needs_proc};
         const std::uint32_t lanes = ring_.map.geometry.lanes;
         for (number_ = 0; number_ < lanes; ++number_)
             if (lane().take(me | detail::identity::arriving)) return begin(me);

@@ -24,12 +24,13 @@ public:
     /// In the word of a lane's owner: it is about to attach, and the consumer may not know of it.
     static constexpr std::uint64_t arriving = std::uint64_t{1} << start_bits;
     static constexpr const char* needs_proc =
-        "/proc is not there, or of another pid namespace: nobody could tell who has died";
+        "/proc cannot be read, or is of another pid namespace: nobody could tell who has died";
 
-    /// The calling process; `nobody` if /proc cannot be read, or tells of other processes: those of
-    /// another pid namespace, where numbers mean something else.
+    /// The calling process; `nobody`, and errno, if /proc cannot be read, or tells of other
+    /// processes: those of another pid namespace, where numbers mean something else.
     static std::uint64_t mine() noexcept {
         std::uint64_t who = nobody;
+        errno = ENOENT;
         if (proc_is_ours()) look_up(::getpid(), who);
         return who;
     }
