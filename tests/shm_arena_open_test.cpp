@@ -14,6 +14,7 @@
 
 #include "support/arena.hpp"
 #include "support/arena_moments.hpp"
+#include "support/few_descriptors.hpp"
 
 namespace wire::test {
 namespace {
@@ -315,6 +316,39 @@ TEST_CASE("shm arena open: names are unique") {
     for (int i = 0; i < 100; ++i) all.push_back(arena::unique_name());
     std::ranges::sort(all);
     CHECK(std::ranges::unique(all).empty());
+}
+
+TEST_CASE("shm arena open: who has no descriptors left is told so") {
+    const std::string name = arena::unique_name();
+    const arena a = arena::create(name);
+    const auto error_of_open = [&](const auto& open) {
+        const std::string error = refusal_of(open);
+        return error.empty() ? 0 : error == "!EMFILE" ? EMFILE : -1;
+    };
+    CHECK(exit_code(in_child([&] {
+              ::alarm(20);
+              const auto open = [&] { return error_of_open([&] { arena::open(name); }); };
+              return is_told_of_few_descriptors(open) ? 0 : 1;
+          })) == 0);
+    CHECK(exit_code(in_child([&] {
+              const auto create = [&] {
+                  return error_of_open([&] { arena::create(arena::unique_name()); });
+              };
+              return is_told_of_few_descriptors(create) ? 0 : 1;
+          })) == 0);
+}
+
+TEST_CASE("shm arena open: another program gets none of its descriptors") {
+    constexpr int most = 64;
+    const auto inherited = [] {
+        int n = 0;
+        for (int fd = 0; fd < most; ++fd) n += ::fcntl(fd, F_GETFD) == 0;
+        return n;
+    };
+    const int before = inherited();
+    const std::string name = arena::unique_name();
+    const arena a = arena::create(name), b = arena::open(name);
+    CHECK(inherited() == before);
 }
 
 TEST_CASE("shm arena open: no descriptor stays open") {

@@ -47,7 +47,7 @@ void write_arena(arena_segment& a, const arena_geometry& g, const arena_options&
     h.total_bytes = arena_map::total_bytes(g);
     h.pid_namespace = identity::pid_namespace();
     h.time_namespace = identity::time_namespace();
-    if (h.pid_namespace == 0) refuse({ENOENT, identity::needs_proc}, a.name);
+    if (h.pid_namespace == 0) refuse({errno, identity::needs_proc}, a.name);
     // [M] release: the rest of the header. Pairs with [M'].
     h.magic.store(arena_magic, std::memory_order_release);
 }
@@ -77,6 +77,12 @@ std::string path_of(const std::string& name) {
     return "/dev/shm/" + name.substr(name.find_first_not_of('/'));
 }
 
+void map(arena_segment& a, int fd, std::size_t size) {
+    const int mine = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (mine < 0) refuse({errno, "fcntl: the arena needs a descriptor of its own"}, a.name);
+    if (const refusal no = a.memory.map(mine, size)) refuse(no, a.name);
+}
+
 arena_segment make(const std::string& name, const arena_options& options) {
     arena_segment a{.memory = {}, .map = {}, .name = name, .is_new = true};
     const arena_geometry g = geometry_for(options, name);
@@ -86,7 +92,7 @@ arena_segment make(const std::string& name, const arena_options& options) {
     ::fchmod(fd.get(), 0600);  // whatever the umask is
     if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
         refuse({errno, "ftruncate: is the arena too large for its file system?"}, name);
-    if (const refusal no = a.memory.map(::dup(fd.get()), size)) refuse(no, name);
+    map(a, fd.get(), size);
     write_arena(a, g, options);
     return a;
 }
@@ -106,16 +112,14 @@ void read(arena_segment& a, int fd) {
     if (const refusal no = check_private(s)) refuse(no, a.name);
     if (s.st_size < static_cast<off_t>(page))
         refuse({EPROTO, "it is too short for an arena"}, a.name);
-    if (const refusal no = a.memory.map(::dup(fd), static_cast<std::size_t>(s.st_size)))
-        refuse(no, a.name);
+    map(a, fd, static_cast<std::size_t>(s.st_size));
     if (const refusal no = read_arena(a)) refuse(no, a.name);
 }
 
 bool is_still_there(int fd, const std::string& name) noexcept {
     struct stat mine {
     }, there{};
-    const descriptor again(::shm_open(name.c_str(), O_RDONLY, 0));
-    return again.get() >= 0 && ::fstat(fd, &mine) == 0 && ::fstat(again.get(), &there) == 0 &&
+    return ::fstat(fd, &mine) == 0 && ::lstat(path_of(name).c_str(), &there) == 0 &&
            mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
 }
 
