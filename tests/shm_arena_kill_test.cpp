@@ -5,6 +5,10 @@
 // and what it had not received; hear that it is gone; and find all its memory free.
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+
 #include "support/arena_kills.hpp"
 
 namespace wire::test {
@@ -64,6 +68,37 @@ TEST_CASE("shm arena: a user is killed at any instruction of leaving channels an
                            {small(5)}},
                           seen) == "");
     CHECK(seen.locked > 0);
+}
+
+TEST_CASE("shm arena: a user is killed at any instruction of leaving, and a child of it lives on") {
+    WIRE_LEAVE_OUT_UNLESS_STEPPING;
+    arena_marks seen;
+    void* const shared =
+        ::mmap(nullptr, sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(shared != MAP_FAILED);
+    pid_t& child = *static_cast<pid_t*>(shared);
+    std::string file;
+    const auto prepare = [&](visitor& v) {
+        v.come();
+        const pid_t forked = ::fork();
+        while (forked == 0) ::pause();
+        child = forked;
+    };
+    const auto remember = [&](const std::string& name) { file = "/dev/shm" + name; };
+    const auto end_child = [&](arena&) {
+        const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
+        const bool is_free = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+        ::close(fd);
+        ::kill(child, SIGKILL);
+        return std::string(is_free ? "" : "the lock of the file is held");
+    };
+    CHECK(kill_everywhere({.prepare = prepare,
+                           .call = [](visitor& v) { v.in.reset(); },
+                           .before = remember,
+                           .after = end_child},
+                          seen) == "");
+    CHECK(seen.locked > 0);
+    ::munmap(shared, sizeof(pid_t));
 }
 
 TEST_CASE("shm arena: a user is killed at any instruction of allocating from its slab") {

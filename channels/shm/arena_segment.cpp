@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <system_error>
 
 #include <wire/shm/detail/identity.hpp>
@@ -123,6 +124,12 @@ bool is_still_there(int fd, const std::string& name) noexcept {
            mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
 }
 
+int opened_again(int fd) noexcept {
+    char path[32];
+    std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return ::open(path, O_RDWR | O_CLOEXEC);
+}
+
 // Returns false if everything is to begin again.
 bool come_to(arena_segment& a, int fd, const std::function<entry(arena_segment&)>& enter) {
     const file_lock lock(fd);
@@ -135,12 +142,13 @@ bool come_to(arena_segment& a, int fd, const std::function<entry(arena_segment&)
 
 }  // namespace
 
-file_lock::file_lock(int fd) noexcept : fd_(fd) {
+file_lock::file_lock(int fd) noexcept : own_(opened_again(fd)), fd_(own_ >= 0 ? own_ : fd) {
     while (::flock(fd_, LOCK_EX) != 0 && errno == EINTR) {
     }
 }
 file_lock::~file_lock() {
     ::flock(fd_, LOCK_UN);
+    if (own_ >= 0) ::close(own_);
 }
 
 void remove_name(int fd, const std::string& name) noexcept {

@@ -27,13 +27,15 @@ struct arena_segment {
     bool is_new = false;
 };
 
-/// The lock on an arena's file.
+/// The lock on an arena's file. Taken by a description of its own, if there is a descriptor for
+/// that: a forked child shares all others, and would keep the lock of a process that has died.
 class file_lock : wire::detail::immovable {
 public:
     explicit file_lock(int fd) noexcept;
     ~file_lock();
 
 private:
+    const int own_;
     const int fd_;
 };
 
