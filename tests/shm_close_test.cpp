@@ -2,6 +2,7 @@
 // asleep.
 #include <doctest/doctest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -108,6 +109,24 @@ TEST_CASE("shm ring: a name that is another ring's by now is not removed") {
     first.reset();
     CHECK(!producer().attach(name.c_str()));
     second = ring::create_anonymous();
+    CHECK(producer().attach(name.c_str()).error == ENOENT);
+}
+
+TEST_CASE("shm ring: its name is removed also by who has no descriptors left") {
+    const ring_file file;
+    const std::string name = "/wire-close-" + std::to_string(::getpid());
+    CHECK(in_child([&] {
+              auto r = std::optional(ring::create_file(file.path(), small));
+              auto named = std::optional(ring::create(name, small));
+              rlimit none{};
+              if (::getrlimit(RLIMIT_NOFILE, &none) != 0) return 1;
+              none.rlim_cur = 0;
+              if (::setrlimit(RLIMIT_NOFILE, &none) != 0) return 1;
+              r.reset();
+              named.reset();
+              return 0;
+          }) == 0);
+    CHECK(::access(file.path().c_str(), F_OK) != 0);
     CHECK(producer().attach(name.c_str()).error == ENOENT);
 }
 

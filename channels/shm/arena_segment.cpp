@@ -73,11 +73,6 @@ refusal read_arena(arena_segment& a) noexcept {
     return {};
 }
 
-// Where shm_open(3) has its files.
-std::string path_of(const std::string& name) {
-    return "/dev/shm/" + name.substr(name.find_first_not_of('/'));
-}
-
 void map(arena_segment& a, int fd, std::size_t size) {
     const int mine = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (mine < 0) refuse({errno, "fcntl: the arena needs a descriptor of its own"}, a.name);
@@ -101,7 +96,8 @@ arena_segment make(const std::string& name, const arena_options& options) {
 // Returns false if there is one of that name.
 bool give_name(const arena_segment& a) {
     const std::string self = "/proc/self/fd/" + std::to_string(a.memory.fd());
-    if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path_of(a.name).c_str(), AT_SYMLINK_FOLLOW) == 0)
+    if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path_in_shm(a.name).c_str(),
+                 AT_SYMLINK_FOLLOW) == 0)
         return true;
     if (errno != EEXIST) refuse({errno, "linkat: can files in /dev/shm be named?"}, a.name);
     return false;
@@ -117,13 +113,6 @@ void read(arena_segment& a, int fd) {
     if (const refusal no = read_arena(a)) refuse(no, a.name);
 }
 
-bool is_still_there(int fd, const std::string& name) noexcept {
-    struct stat mine {
-    }, there{};
-    return ::fstat(fd, &mine) == 0 && ::lstat(path_of(name).c_str(), &there) == 0 &&
-           mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
-}
-
 int opened_again(int fd) noexcept {
     char path[32];
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -133,7 +122,7 @@ int opened_again(int fd) noexcept {
 // Returns false if everything is to begin again.
 bool come_to(arena_segment& a, int fd, const std::function<entry(arena_segment&)>& enter) {
     const file_lock lock(fd);
-    if (!is_still_there(fd, a.name)) return false;
+    if (!leads_to(path_in_shm(a.name), fd)) return false;
     read(a, fd);
     if (enter(a) == entry::done) return true;
     remove_name(fd, a.name);
@@ -152,7 +141,7 @@ file_lock::~file_lock() {
 }
 
 void remove_name(int fd, const std::string& name) noexcept {
-    if (is_still_there(fd, name)) ::shm_unlink(name.c_str());
+    if (leads_to(path_in_shm(name), fd)) ::shm_unlink(name.c_str());
 }
 
 arena_segment open_arena(const std::string& name, find what, const arena_options& options,

@@ -58,23 +58,24 @@ void refuse(const refusal& no, const std::string& what) {
     throw std::system_error(no.error, std::system_category(), what + ": " + no.why);
 }
 
+std::string path_in_shm(const std::string& name) {
+    return "/dev/shm/" + name.substr(name.find_first_not_of('/'));
+}
+
+bool leads_to(const std::string& path, int fd) noexcept {
+    struct stat there {
+    }, ours{};
+    return ::fstat(fd, &ours) == 0 && ::lstat(path.c_str(), &there) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
 void ring_name::remove() const noexcept {
     if (what == kind::shared) ::shm_unlink(text.c_str());
     if (what == kind::file) ::unlink(text.c_str());
 }
 
 void ring_name::remove_if_of(int fd) const noexcept {
-    constexpr int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-    if (what == kind::none) return;
-    const int named =
-        what == kind::file ? ::open(text.c_str(), flags) : ::shm_open(text.c_str(), O_RDONLY, 0);
-    if (named < 0) return;
-    struct stat ours {
-    }, theirs{};
-    const bool same = ::fstat(fd, &ours) == 0 && ::fstat(named, &theirs) == 0 &&
-                      ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
-    ::close(named);
-    if (same) remove();
+    if (leads_to(what == kind::shared ? path_in_shm(text) : text, fd)) remove();
 }
 
 attached_ring make_named(const ring_name& name, const ring_options& options) {

@@ -20,6 +20,11 @@ struct ring_name {
     void remove_if_of(int fd) const noexcept;
 };
 
+/// Where shm_open(3) has the file of that name.
+std::string path_in_shm(const std::string& name);
+/// Whether that is the name of what `fd` refers to.
+bool leads_to(const std::string& path, int fd) noexcept;
+
 /// Throw std::system_error.
 attached_ring make_named(const ring_name& name, const ring_options& options);
 attached_ring make_anonymous(const ring_options& options);
