@@ -93,7 +93,7 @@ void open(inbox_node& node, scheduler* on) {
 }  // namespace
 
 template <step S>
-call_node<S>::call_node() noexcept : inbox_node(&open<S>) {}
+call_node<S>::call_node() noexcept : inbox_node(&open<S>, S == step::request) {}
 
 // ---- memory
 

@@ -60,7 +60,7 @@ private:
 scheduler::~scheduler() {
     hide_from_debuggers();
     inbox_node* const late = shared_->inbox.is_closed() ? nullptr : shared_->inbox.close();
-    for (inbox_node* rest : {unopened_, late}) {
+    for (inbox_node* rest : {postponed_.first, unopened_, late}) {
         while (rest) {
             inbox_node& n = *std::exchange(rest, rest->next);
             n.run(n, nullptr);
@@ -119,10 +119,9 @@ result<void> scheduler::run() {
             if (!ready_.empty()) serve();
             continue;
         }
-        if (shared_->inbox.any() || unopened_) {
-            open(shared_->inbox.take_all());
-            continue;
-        }
+        const bool news = shared_->inbox.any();
+        if (news || has_unopened()) open(shared_->inbox.take_all());
+        if (news || !ready_.empty()) continue;
         if (live_ == 0 && guards_ == 0) return {};
         if (!can_be_woken()) {
             report_deadlock();
@@ -165,6 +164,7 @@ bool scheduler::run_until(deadline end) {
     const standstill real_end(*poller_, standstill_ns);
     while (!ready_.empty() && !shared_->take_stop()) {
         run_ready();
+        if (ready_.empty() && has_unopened()) open(nullptr);
         if (now() >= end.ns() || real_end.reached()) return false;
         if (!ready_.empty()) serve();
     }
@@ -177,16 +177,48 @@ void scheduler::keep(inbox_node* oldest) noexcept {
     *end = oldest;
 }
 
-// Opens what other threads have sent, oldest first. If a node throws (no stack for its wire), it
-// and those after it are kept.
+// Opens what other threads have sent, oldest first. If there is no stack for a wire, it and those
+// after it are postponed until another has ended. What is no new wire passes them: those that live
+// may wait for it.
 void scheduler::open(inbox_node* oldest) {
     keep(oldest);
+    start_postponed();
     while (unopened_) {
         inbox_node& n = *unopened_;
         inbox_node* const next = n.next;  // the node may be pushed again, or freed, by its run()
-        n.run(n, this);
+        if (!n.starts_wire)
+            n.run(n, this);
+        else if (postponed_.first || !try_start(n))
+            postpone(n);
         unopened_ = next;
     }
+}
+
+void scheduler::postpone(inbox_node& n) noexcept {
+    n.next = nullptr;
+    *postponed_.end = &n;
+    postponed_.end = &n.next;
+}
+
+void scheduler::start_postponed() {
+    while (inbox_node* const n = postponed_.first) {
+        inbox_node* const next = n->next;
+        if (!try_start(*n)) return;
+        postponed_.first = next;
+    }
+    postponed_.end = &postponed_.first;
+}
+
+// Returns false if there is no stack for its wire, but wires that may end; throws if there is none.
+bool scheduler::try_start(inbox_node& n) try {
+    n.run(n, this);
+    return true;
+} catch (const std::exception& e) {
+    if (live_ == 0) throw;
+    if (!std::exchange(said_full_, true))
+        report(diagnostic::back_off, "a wire that was sent waits until another has ended: %s",
+               e.what());
+    return false;
 }
 
 void scheduler::serve() {
@@ -245,7 +277,7 @@ void scheduler::block(deadline limit) {
     try {
         poll(until);
     } catch (...) {
-        unopened_ = shared_->inbox.wake_up();
+        keep(shared_->inbox.wake_up());
         throw;
     }
     open(shared_->inbox.wake_up());
@@ -299,8 +331,8 @@ bool scheduler::drain() noexcept {
     WIRE_ASSERT(!embedded_, still_embedded);
     WIRE_ASSERT(shared_->is_of_this_process(), of_the_parent);
     // Stragglers are waited for and named once: a reactor ends before its runtime.
-    const bool only_stragglers = drained_id_ == last_id_;
-    if ((live_ == 0 || only_stragglers) && !unopened_ && !shared_->inbox.any()) return live_ == 0;
+    const bool is_over = live_ > 0 ? drained_id_ == last_id_ : !has_unopened();
+    if (is_over && !shared_->inbox.any()) return live_ == 0;
     closing_ = true;
     try {
         bind();
@@ -315,14 +347,14 @@ bool scheduler::drain() noexcept {
                 if (!can_be_woken()) break;
                 block(limit);
             }
-        } while (live_ > 0 && now_ < limit.ns() && !real_limit.reached());
+        } while ((live_ > 0 || has_unopened()) && now_ < limit.ns() && !real_limit.reached());
     } catch (const std::exception& e) {
         report(diagnostic::straggler, "the end of a runtime was cut short: %s", e.what());
     }
     if (live_ > 0) report_stragglers();
     drained_id_ = last_id_;
     closing_ = false;
-    return live_ == 0 && !unopened_;
+    return live_ == 0 && !has_unopened();
 }
 
 // The end of the runtime. What others have sent is run, whenever it came: the inbox closes only

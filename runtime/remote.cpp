@@ -43,7 +43,7 @@ void deliver(inbox_node& node, scheduler* on) {
 
 }  // namespace
 
-parcel::parcel() noexcept : inbox_node(&deliver) {}
+parcel::parcel() noexcept : inbox_node(&deliver, true) {}
 wire_slot::wire_slot() noexcept : basic_request(&serve_requests) {}
 shared_state::nudge_node::nudge_node() noexcept : basic_request(&look_around) {}
 

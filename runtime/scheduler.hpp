@@ -121,6 +121,10 @@ private:
     void seal() noexcept;
     void keep(inbox_node* oldest) noexcept;
     void open(inbox_node* oldest);
+    void postpone(inbox_node& n) noexcept;
+    void start_postponed();
+    bool try_start(inbox_node& n);
+    [[nodiscard]] bool has_unopened() const noexcept { return unopened_ || postponed_.first; }
     void serve_timers() noexcept;
     void calibrate(std::uint64_t cycles) noexcept;
     [[nodiscard]] bool can_be_woken() const noexcept;
@@ -160,8 +164,13 @@ private:
     poller* bound_poller_ = nullptr;
     std::size_t live_ = 0;            // wires that have not ended
     inbox_node* unopened_ = nullptr;  // taken from the inbox, not run yet
-    std::size_t held_ = 0;            // wires that have ended and that a handle still holds
-    std::size_t fibers_ = 0;          // those, and idle ones
+    struct {
+        inbox_node* first = nullptr;
+        inbox_node** end = &first;
+    } postponed_;             // nodes that start a wire, until there is a stack for it
+    bool said_full_ = false;  // the first time
+    std::size_t held_ = 0;    // wires that have ended and that a handle still holds
+    std::size_t fibers_ = 0;  // those, and idle ones
     int guards_ = 0;
     list<link> calls_;
     bool closing_ = false;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -352,6 +353,94 @@ TEST_CASE(
     }
     CHECK_FALSE(rt.run_once());
     CHECK(log == trace{"0", "1", "2", "3"});
+}
+
+namespace {
+
+// Room for two wires, in the caller's memory.
+struct room_for_two {
+    static constexpr std::size_t size = 64 * 1024;
+    std::vector<std::byte> memory = std::vector<std::byte>(3 * size);
+    runtime_options options = {.stack = {.size = size, .memory = aligned()}};
+
+    std::span<std::byte> aligned() {
+        void* at = memory.data();
+        std::size_t left = memory.size();
+        std::align(4096, 2 * size, at, left);
+        return {static_cast<std::byte*>(at), 2 * size};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("remote: a wire for which there is no stack is started when another has ended") {
+    for (const bool by_run : {true, false}) {
+        CAPTURE(by_run);
+        const caught_diagnostics said;
+        room_for_two room;
+        trace log;
+        sim s(room.options);
+        for (const int ms : {1, 2})
+            s.rt.go([&, ms] {
+                for (int i = 0; i < 3; ++i) CHECK(sleep(within(ms * 1ms)));
+                log("", ms);
+            });
+        for (const char* name : {"third", "fourth"})
+            CHECK(s.rt.remote().go([&, name] { log(name); }));
+        if (by_run) CHECK(s.rt.run());
+        for (; s.rt.size() > 0 && s.ms() < 100; s.clock.advance(1ms))
+            while (s.rt.run_once()) {
+            }
+        CHECK(log == trace{"1", "third", "fourth", "2"});
+        CHECK(said.of(diagnostic::back_off).size() == 1);
+        CHECK(said.has(diagnostic::back_off, "room for 2 stacks"));
+    }
+}
+
+TEST_CASE("remote: what others do to the wires that live passes a wire that has no stack") {
+    const caught_diagnostics said;
+    room_for_two room;
+    trace log;
+    wire_ref first, second;
+    runtime rt(room.options);
+    const remote r = rt.remote();
+    rt.go([&] {
+        first = this_wire::ref();
+        CHECK(suspend());
+        log("resumed");
+    });
+    rt.go([&] {
+        second = this_wire::ref();
+        CHECK(suspend().code() == ECANCELED);
+        log("cancelled");
+    });
+    while (rt.run_once()) {
+    }
+    CHECK(r.go([&] { log("sent"); }));
+    CHECK(r.resume(first));
+    CHECK(r.cancel(second));
+    CHECK(rt.run());
+    CHECK(log == trace{"resumed", "cancelled", "sent"});
+}
+
+TEST_CASE("remote: wires end in their own time although one that was sent has no stack") {
+    const caught_diagnostics said;
+    room_for_two room;
+    trace log;
+    {
+        sim s(room.options);
+        for (const char* name : {"first", "second"})
+            s.rt.go([&, name] {
+                CHECK(sleep(never).code() == ECANCELED);
+                const shield last_words;
+                for (int i = 0; i < 3; ++i) CHECK(sleep(within(1ms)));
+                log(name);
+            });
+        s.rt.run_once();
+        CHECK(s.rt.remote().go([&] { log("sent"); }));
+    }
+    CHECK(log == trace{"first", "second", "sent"});
+    CHECK(said.of(diagnostic::straggler).empty());
 }
 
 TEST_CASE("remote: what could not be opened is tried again at the end of the runtime") {

@@ -57,8 +57,10 @@ public:
     /// Fails with EDEADLK if wires wait that nothing can wake (no timer, fd, remote or guard): each
     /// is named in a diagnostic with what it waits for. They are still there: their owner may
     /// resume or cancel them. May be called again, also after stop(). Not from a wire (asserted).
-    /// Throws std::system_error if a kernel object, or a stack for a wire sent by another thread,
-    /// cannot be made; nothing is lost then and run() may be called again.
+    /// Throws std::system_error if a kernel object cannot be made, or a stack for a wire sent by
+    /// another thread while there is no other wire; nothing is lost then and run() may be called
+    /// again. If there are other wires, the one that was sent waits until one of them has ended,
+    /// and the first time a diagnostic says so.
     result<void> run();
 
     /// For a loop of one's own: serves what is due without blocking and runs ready wires, as long

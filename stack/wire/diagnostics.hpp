@@ -13,7 +13,7 @@ enum class diagnostic {
     deadlock,   ///< wires wait and nothing can wake them
     straggler,  ///< a wire that was cancelled, or a process that was killed, has not ended in time
     failure,    ///< a wire ended by an exception that nobody asked for
-    back_off,   ///< a server waits because the process or the system ran out of something
+    back_off,   ///< a server, or a wire that was sent, waits because something ran out
     loss,       ///< lines of a log could not be written
     stall,      ///< a wire holds its thread for long, or has given it back; see io::stall_watch
     trace,      ///< a switch, with WIRE_TRACE=switch
