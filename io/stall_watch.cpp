@@ -164,11 +164,11 @@ void watched_runtime::say_begin(std::int64_t now, const wire_at* who) noexcept {
     const double held = ms(evidence_.held(now));
     const double used = ms(processor_time(thread) - used_before_);
     if (!who) {
-        report(
-            diagnostic::stall,
-            "a wire has held thread %d for %.1f ms, %.1f ms of them on the processor; which and "
-            "where is not known: the thread takes no SIGURG (blocked, or it hangs in the kernel)",
-            static_cast<int>(thread), held, used);
+        report(diagnostic::stall,
+               "a wire has held thread %d for %.1f ms, %.1f ms of them on the processor; which and "
+               "where is not known: the thread did not take SIGURG (it blocks that, hangs in the "
+               "kernel, or gave way just then)",
+               static_cast<int>(thread), held, used);
         return;
     }
     report(diagnostic::stall,

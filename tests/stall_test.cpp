@@ -297,7 +297,7 @@ TEST_CASE("stall: a thread that takes no signal is told without name") {
         ::pthread_sigmask(SIG_UNBLOCK, &urgent, nullptr);
     });
     CHECK(witness::times("a wire has held " + this_thread()) == 1);
-    CHECK(witness::times("the thread takes no SIGURG") == 1);
+    CHECK(witness::times("the thread did not take SIGURG") == 1);
     CHECK(witness::times(" gave " + this_thread() + " back after ") == 1);
     CHECK(witness::all().size() == 2);
 }

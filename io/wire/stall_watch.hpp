@@ -30,7 +30,8 @@ struct watched_runtime;
 /// One thread, named "wire stalls", watches all runtimes of the process that have such an object.
 /// It looks every `limit` / 2 (the shortest counts), sleeps when no runtime has run wires for eight
 /// such times, and says everything: the diagnostics handler runs on it. The wires' thread pays two
-/// stores for each turn that it gives to all of its ready wires, and nothing at a switch.
+/// stores for each turn that it gives to all of its ready wires, and nothing at a switch. What is
+/// left to say when a watch ends, its destructor says.
 ///
 /// For the backtrace the held thread gets one signal, SIGURG, which the process then has a handler
 /// for; who has set another before still gets those that others send. The handler uses SA_RESTART:
