@@ -229,6 +229,23 @@ TEST_CASE("tls stream: after shutdown() the peer reads an end, and may go on wri
     });
 }
 
+TEST_CASE("tls stream: a shutdown that ran out of time is finished by the next one") {
+    over_tls([](tls_stream& client, tls_stream& server, stream&) {
+        const std::string text = long_text(500'000);
+        const std::size_t sent = client.write_all(text, shortly()).done;
+        CHECK(sent < text.size());
+        CHECK(client.shutdown(shortly()).code() == ETIMEDOUT);
+        auto reader = spawn([&] { return take(client); });
+        auto again = spawn([&] { return client.shutdown(soon()).code(); });
+        CHECK(take_exactly(server, sent) == text.substr(0, sent));
+        CHECK(take(server) == "");
+        CHECK(again.join().value() == 0);
+        CHECK(client.shutdown(soon()));  // nothing is left to do
+        CHECK(server.write_all("fine", soon()));
+        CHECK(reader.join().value() == "fine");
+    });
+}
+
 TEST_CASE("tls stream: a stream that ends without close_notify is a failure, not an end") {
     over_tls([](tls_stream& client, tls_stream& server, stream& near) {
         CHECK(client.write_all("cut", soon()));

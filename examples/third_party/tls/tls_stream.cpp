@@ -195,9 +195,12 @@ wire::result<void> tls_stream::shutdown(wire::deadline until) {
     if (const auto turn = buffers_->writing.lock(until); !turn)
         return wire::failure{describe("shutdown", turn.code())};
     const std::lock_guard unlock(buffers_->writing, std::adopt_lock);
-    // 0: it has been said, and the peer has not said so yet.
+    int error = describe("shutdown", send_left(until));
+    // 0: it has been said, and the peer has not said so yet. A second call would wait for that.
     const auto say_so = [&] { return SSL_shutdown(ssl_.get()) < 0 ? -1 : 1; };
-    return wire::to_result(perform("shutdown", until, true, say_so));
+    if (error == 0 && (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) == 0)
+        error = perform("shutdown", until, true, say_so);
+    return wire::to_result(error);
 }
 
 int tls_stream::handshake(wire::deadline until) {

@@ -47,8 +47,8 @@ tls_context tls_server_context(const std::string& certificate_file, const std::s
 tls_context tls_client_context(const std::string& authorities_file = {});
 
 /// One end of a TLS connection over a connected stream, which must outlive it and is used by nobody
-/// else. Calls block the wire, never the thread. While others write one wire may read, or do the
-/// handshake, but not two (asserted).
+/// else. Calls block the wire, never the thread. Once the handshake is over one wire may read while
+/// others write; two that read, or anything beside the handshake, are a mistake (asserted).
 ///
 /// All fail with the errors of the stream; with EPROTO if TLS refuses something; with ENODATA if
 /// the peer has closed the stream without a close_notify: what came before may be cut short. why()
@@ -75,7 +75,8 @@ public:
     wire::io::io_progress write_all(std::string_view text, wire::deadline until = wire::never) {
         return write_all(std::as_bytes(std::span(text)), until);
     }
-    /// Sends close_notify: the peer reads an end that it can believe. Reading goes on.
+    /// Sends close_notify: the peer reads an end that it can believe. Reading goes on. Once it has
+    /// been sent, to call this again does nothing.
     wire::result<void> shutdown(wire::deadline until = wire::never);
 
     /// Why the last call that failed did so: what was tried, and OpenSSL's or the system's words.
