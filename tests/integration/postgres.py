@@ -162,6 +162,13 @@ class Queries(unittest.TestCase):
         self.assertIn("division by zero", done.stderr)
         self.assertIn("bind message supplies 0 parameters", self.ask("select $1::int", code=1))
 
+    def test_a_copy_is_refused_and_does_not_hang(self):
+        self.ask("create table if not exists copied (x int)")
+        for statement in ("copy copied to stdout", "copy copied from stdin"):
+            self.assertEqual(self.ask(statement, code=1),
+                             "pg_query: COPY is not supported here, and the connection was closed\n"
+                             "pg_query: the connection is closed\n")
+
     def test_a_transaction_that_was_left_open_is_not_handed_on(self):
         self.ask("create table if not exists left_open (x int)")
         self.ask("begin", "insert into left_open values (1)", "--wires", 5, "--connections", 1)

@@ -84,6 +84,8 @@ reply connection::query(wire::deadline until, const std::string& sql,
         close(ENOTCONN, std::move(text));  // the server said why, and went
     } else if (code == ENOTCONN) {
         close(code, message());
+    } else if (code == EOPNOTSUPP) {
+        close(code, "COPY is not supported here, and the connection was closed");
     } else if (!stop_query()) {
         close(code, reason(code) + ", and the server did not stop the query");
     } else {
@@ -104,6 +106,8 @@ int connection::exchange(wire::deadline until, owned_result& last) {
         owned_result next(PQgetResult(conn_.get()));
         if (!next) return last ? 0 : ENOTCONN;
         last = std::move(next);
+        const auto status = PQresultStatus(last.get());
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT) return EOPNOTSUPP;  // has no end
     }
 }
 

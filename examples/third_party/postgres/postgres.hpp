@@ -49,7 +49,8 @@ public:
     /// Whether the query succeeded.
     explicit operator bool() const noexcept { return code_ == 0; }
     /// 0; EPROTO: the server refused, see state(); ETIMEDOUT or ECANCELED: the query was cancelled;
-    /// ENOTCONN: the connection is lost; otherwise as the wait for it said.
+    /// ENOTCONN: the connection is lost; EOPNOTSUPP: it was a COPY, and the connection is closed;
+    /// otherwise as the wait for it said.
     [[nodiscard]] int code() const noexcept { return code_; }
     /// What the server said, or libpq; empty after success.
     [[nodiscard]] const std::string& error() const noexcept { return error_; }
