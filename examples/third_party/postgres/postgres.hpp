@@ -17,6 +17,8 @@
 
 #include <libpq-fe.h>
 
+#include <array>
+#include <charconv>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -74,14 +76,17 @@ private:
 /// A parameter as text; nullopt is null.
 using parameter = std::optional<std::string>;
 
+/// Numbers in the shortest form that reads back the same.
 template <class T>
 parameter to_parameter(const T& value) {
-    if constexpr (std::is_same_v<T, bool>)
+    if constexpr (std::is_same_v<T, bool>) {
         return value ? "true" : "false";
-    else if constexpr (std::is_arithmetic_v<T>)
-        return std::to_string(value);
-    else
+    } else if constexpr (std::is_arithmetic_v<T>) {
+        std::array<char, 64> text;
+        return std::string(text.data(), std::to_chars(text.begin(), text.end(), value).ptr);
+    } else {
         return parameter(value);
+    }
 }
 
 class connection {
