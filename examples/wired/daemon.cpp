@@ -160,7 +160,10 @@ void daemon::open_control() {
 // ---- the old instance gives, the new one takes
 
 void daemon::succeed() {
-    inheritance got = take_over(service_, settings_.control);
+    inheritance got = take_over(service_, settings_.control, [this] {
+        if (!service_.where().empty() && service_.where() != settings_.listen)
+            service_.open(open_door(settings_.listen), settings_.listen);
+    });
     if (got.control.is_open())
         control_ = std::move(got.control), removes_control_ = got.removes_control;
     else
@@ -169,8 +172,6 @@ void daemon::succeed() {
          count(service_.connections().size(), "connection").c_str(),
          count(service_.home.values.size(), "key").c_str(),
          got.whole ? "" : "; the old instance ended before it had sent everything");
-    if (!service_.where().empty() && service_.where() != settings_.listen)
-        service_.open(open_door(settings_.listen), settings_.listen);
 }
 
 std::string daemon::give_to(io::stream& to) {

@@ -217,7 +217,8 @@ std::string hand_over(const service& from, const io::listener& control, bool rem
     return {};
 }
 
-inheritance take_over(service& into, const std::string& path) {
+inheritance take_over(service& into, const std::string& path,
+                      const std::function<void()>& prepare) {
     const wire::deadline until = wire::within(2 * patience);
     auto to = io::connect_unix(path, until);
     if (!to)
@@ -231,6 +232,7 @@ inheritance take_over(service& into, const std::string& path) {
         throw start_error("--take-over: what the instance at " + path +
                           " sends is not all there: " + text_of(error));
     got.whole = error == 0;
+    prepare();
     if (error) return got;
     from.say("ready\n");
     const auto answer = from.line();

@@ -18,6 +18,7 @@
 // "ready" and its first answer, all is lost, as if any instance is killed.)
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -42,7 +43,8 @@ struct inheritance {
     bool whole = false;  ///< false: the old instance ended before it had sent everything
 };
 
-/// The new side: asks whoever answers at `path`. Throws start_error.
-inheritance take_over(service& into, const std::string& path);
+/// The new side: asks whoever answers at `path`. Throws start_error, as `prepare` may: it is called
+/// when all is there, and as long as the old instance could still go on.
+inheritance take_over(service& into, const std::string& path, const std::function<void()>& prepare);
 
 }  // namespace wired

@@ -151,6 +151,16 @@ class Successor(Folder):
                 stays.sendall(b"PING\r\n")
                 self.assertEqual(receive(stays, 7), b"+PONG\r\n")
 
+    def test_one_that_cannot_listen_there_leaves_the_old_one_as_it_was(self):
+        with Daemon(self) as old, socket.create_server(("127.0.0.1", 0)) as taken:
+            self.assertEqual(old.ask("SET k v"), b"+OK")
+            self.settings(listen=f"127.0.0.1:{taken.getsockname()[1]}")
+            self.assertIn("error: the successor has ended", ctl(self, "upgrade", code=1))
+            old.says("Address already in use; choose another port")
+            old.says("has not taken over")
+            self.assertEqual(old.ask("GET k"), b"$1\r\nv")
+            self.assertIn("serving", ctl(self, "status"))
+
     def test_upgrade_starts_the_successor_and_systemd_hears_of_it(self):
         name = str(self.path / "notify")
         with Notifications(name) as told, \
