@@ -199,8 +199,9 @@ std::string daemon::give_to(io::stream& to) {
 }
 
 std::string daemon::upgrade() {
-    const std::vector<std::string> command = {options_.program, "--config", options_.config,
-                                              "--take-over"};
+    std::vector<std::string> command = {options_.program, "--config", options_.config,
+                                        "--take-over"};
+    if (options_.journal) command.emplace_back("--journal");
     auto child = io::process::start(command);
     if (!child) return "error: cannot start " + command[0] + ": " + text_of(child.code()) + '\n';
     const auto ended = child->wait();

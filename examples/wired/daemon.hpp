@@ -15,6 +15,7 @@ struct options {
     std::string program;  ///< argv[0]
     std::string config;
     bool take_over = false;
+    bool journal = false;  ///< its log is for systemd's journal, whatever reads it
 };
 
 /// Sockets that systemd has opened; closed: none.

@@ -85,16 +85,17 @@ int run(const wired::options& options, bool check, wire::io::log& log) {
 
 int main(int argc, char** argv) {
     wired::options options{.program = argv[0], .config = {}};
-    bool check = false, journal = false;
+    bool check = false;
     command_line line("wired", "Keeps values under keys, as a daemon.");
     line.add("--config", options.config, "The file of settings").required().not_empty();
     line.add("--take-over", options.take_over, "Replace the instance that runs");
     line.add("--check", check, "Read the settings, and no more");
-    line.add("--journal", journal, "Log lines as systemd's journal takes them; else if it reads");
+    line.add("--journal", options.journal,
+             "Log lines as systemd's journal takes them; else if it reads");
     line.parse(argc, argv);
 
     std::signal(SIGPIPE, SIG_IGN);  // whoever reads the log may go; the service stays
-    journal = journal || errors_go_to_journal();
+    const bool journal = options.journal || errors_go_to_journal();
     wire::io::log log(STDERR_FILENO, {.for_journal = journal});
     if (journal) wire::set_diagnostics_handler(&tell_journal);
     try {

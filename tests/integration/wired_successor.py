@@ -182,6 +182,13 @@ class Successor(Folder):
             self.assertIn('"watchdog"', ctl(self, "wires"))
             self.assertEqual(ctl(self, "drain"), "drains 0 connections\ndrained\n")
 
+    def test_upgrade_passes_on_how_to_log(self):
+        with Daemon(self, "--journal") as old:
+            self.assertEqual(ctl(self, "upgrade"), "replaced\n")
+            pid = int(re.search(r"pid +(\d+)", ctl(self, "status"))[1])
+            self.addCleanup(self.kill, pid)
+            old.says("<5>has taken over")  # they have one log
+
     @staticmethod
     def kill(pid):
         try:
