@@ -24,7 +24,7 @@ void get_beside_each_other(redis_client& db, std::size_t depth, std::uint64_t n)
 void get_in_groups(redis_client& db, std::size_t depth, std::uint64_t n) {
     for (; n > 0; --n) {
         redis_pipeline group;
-        for (std::size_t i = 0; i < depth; ++i) group.add({bench::get, bench::key}).value();
+        for (std::size_t i = 0; i < depth; ++i) group.add({bench::get, bench::key});
         const auto replies = db.run(group);
         if (!replies) bench::fail("run", replies.code());
         for (const redis_reply& reply : *replies) bench::check(reply.get());
@@ -33,7 +33,7 @@ void get_in_groups(redis_client& db, std::size_t depth, std::uint64_t n) {
 
 int measure(const bench::load& wanted) {
     redis_client db;
-    if (!db.connect("127.0.0.1", static_cast<std::uint16_t>(wanted.port)))
+    if (!db.connect("127.0.0.1:" + std::to_string(wanted.port)))
         bench::stop_with("connect", db.error().c_str());
     const bench::cost c = bench::cost_of(wanted.depth, [&](std::uint64_t n) {
         (PIPELINE ? get_in_groups : get_beside_each_other)(db, wanted.depth, n);

@@ -105,7 +105,7 @@ wire::result<void> redis_link::connect(wire::deadline until) {
 }
 
 wire::result<void> redis_link::open(wire::deadline until) {
-    const auto done = db_.connect_to(server_.address, until);
+    const auto done = db_.connect(server_.address, until);
     if (!done) error_ = db_.error();
     return done;
 }

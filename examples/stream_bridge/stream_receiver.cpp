@@ -62,7 +62,7 @@ void stream_receiver::fetch() {
 
 wire::result<void> stream_receiver::make_group() {
     redis_pipeline p;
-    p.add({"XGROUP", "CREATE", options_.stream, options_.group, "0", "MKSTREAM"}).value();
+    p.add({"XGROUP", "CREATE", options_.stream, options_.group, "0", "MKSTREAM"});
     return wire::to_result(source_.run(p).code());
 }
 
@@ -74,8 +74,7 @@ wire::result<void> stream_receiver::read() {
     redis_pipeline p;
     p.add({"XREADGROUP", "GROUP", options_.group, options_.consumer, "COUNT",
            std::to_string(options_.ahead), "BLOCK", std::to_string(block.count()), "STREAMS",
-           options_.stream, ">"})
-        .value();
+           options_.stream, ">"});
     const auto replies = source_.run(p);
     if (!replies) return wire::failure{replies.code()};
     const redisReply& streams = *replies->front();  // nil if nothing has come
@@ -89,8 +88,7 @@ wire::result<void> stream_receiver::take_over() {
         redis_pipeline p;
         p.add({"XAUTOCLAIM", options_.stream, options_.group, options_.consumer,
                std::to_string(options_.idle_max.count()), cursor, "COUNT",
-               std::to_string(options_.ahead)})
-            .value();
+               std::to_string(options_.ahead)});
         const auto replies = source_.run(p);
         if (!replies) return wire::failure{replies.code()};
         const redisReply& claimed = *replies->front();
@@ -132,10 +130,10 @@ wire::result<void> stream_receiver::take(const redisReply& entries, std::uint64_
 // Both or none: an entry that is acknowledged and still there would count as unacknowledged.
 wire::result<void> stream_receiver::acknowledge(const std::string& id, wire::deadline until) {
     redis_pipeline p;
-    p.add("MULTI").value();
-    p.add({"XACK", options_.stream, options_.group, id}).value();
-    p.add({"XDEL", options_.stream, id}).value();
-    p.add("EXEC").value();
+    p.add({"MULTI"});
+    p.add({"XACK", options_.stream, options_.group, id});
+    p.add({"XDEL", options_.stream, id});
+    p.add({"EXEC"});
     return wire::to_result(answers_.run(p, until).code());
 }
 

@@ -20,7 +20,7 @@ std::string stream_sender::unique_name() {
 // An acknowledged message is deleted, so the stream's length is what is not acknowledged.
 wire::result<void> stream_sender::wait_for_room(wire::deadline until) {
     redis_pipeline ask;
-    ask.add({"XLEN", options_.stream}).value();
+    ask.add({"XLEN", options_.stream});
     for (auto pause = 1ms; length_ >= options_.unacknowledged_max;
          pause = std::min(2 * pause, 100ms)) {
         const auto replies = link_.run(ask, until);
@@ -44,9 +44,8 @@ wire::result<void> stream_sender::send_as(std::uint64_t number, std::string_view
     error_.clear();
     redis_pipeline add;
     add.add({"XADD", options_.stream, "*", "from", name_, "number", std::to_string(number),
-             "message", message})
-        .value();
-    add.add({"XLEN", options_.stream}).value();
+             "message", message});
+    add.add({"XLEN", options_.stream});
     const auto replies = link_.run(add, until);
     if (!replies) return wire::failure{replies.code()};
     length_ = static_cast<std::uint64_t>(replies->back()->integer);

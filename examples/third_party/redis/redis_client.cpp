@@ -22,7 +22,6 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstdarg>
 
 namespace {
 
@@ -60,30 +59,10 @@ void append(std::string& to, char kind, std::size_t number) {
     to.append(1, kind).append(digits, end).append("\r\n");
 }
 
-std::string numeric(const wire::io::address& a) {
-    char host[NI_MAXHOST] = "";
-    ::getnameinfo(a.raw(), a.length(), host, sizeof host, nullptr, 0, NI_NUMERICHOST);
-    return host;
-}
-
-}  // namespace
-
-// ---- commands
-
-wire::result<std::string> redis_pipeline::format(const char* format, va_list values) {
-    char* text = nullptr;
-    const int size = redisvFormatCommand(&text, format, values);
-    if (size < 0) return wire::failure{size == -1 ? ENOMEM : EINVAL};
-    std::string made(text, static_cast<std::size_t>(size));
-    redisFreeCommand(text);
-    if (made.starts_with("*0")) return wire::failure{EINVAL};
-    return made;
-}
-
-// By hand: hiredis prints each number with sprintf(), which takes much of a wire's stack into the
-// cache.
-wire::result<std::string> redis_pipeline::format(std::span<const std::string_view> words) {
-    if (words.empty()) return wire::failure{EINVAL};
+// A command as the protocol wants it. By hand: hiredis prints each number with sprintf(), which
+// takes much of a wire's stack into the cache.
+std::string encoded(std::span<const std::string_view> words) {
+    WIRE_ASSERT(!words.empty(), "a Redis command has no words");
     std::size_t size = 24;
     for (const std::string_view word : words) size += word.size() + 24;
     std::string made;
@@ -96,41 +75,25 @@ wire::result<std::string> redis_pipeline::format(std::span<const std::string_vie
     return made;
 }
 
-wire::result<void> redis_pipeline::add(const char* text, ...) {
-    va_list values;
-    va_start(values, text);
-    auto made = format(text, values);
-    va_end(values);
-    if (!made) return wire::failure{made.code()};
-    commands_.push_back(*std::move(made));
-    return {};
+std::string numeric(const wire::io::address& a) {
+    char host[NI_MAXHOST] = "";
+    ::getnameinfo(a.raw(), a.length(), host, sizeof host, nullptr, 0, NI_NUMERICHOST);
+    return host;
 }
 
-wire::result<void> redis_pipeline::add(std::span<const std::string_view> words) {
-    auto made = format(words);
-    if (!made) return wire::failure{made.code()};
-    commands_.push_back(*std::move(made));
-    return {};
-}
+}  // namespace
 
-wire::result<redis_reply> redis_client::command(wire::deadline until, const char* format, ...) {
-    va_list values;
-    va_start(values, format);
-    auto made = redis_pipeline::format(format, values);
-    va_end(values);
-    return ask(until, std::move(made));
+// ---- commands
+
+void redis_pipeline::add(std::span<const std::string_view> words) {
+    commands_.push_back(encoded(words));
 }
 
 wire::result<redis_reply> redis_client::command(wire::deadline until,
                                                 std::span<const std::string_view> words) {
-    return ask(until, redis_pipeline::format(words));
-}
-
-wire::result<redis_reply> redis_client::ask(wire::deadline until,
-                                            wire::result<std::string> command) {
-    if (!command) return wire::failure{command.code()};
+    const std::string text = encoded(words);
     redis_reply one;
-    if (const auto ok = exchange({&*command, 1}, {&one, 1}, until); !ok)
+    if (const auto ok = exchange({&text, 1}, {&one, 1}, until); !ok)
         return wire::failure{ok.code()};
     return one;
 }
@@ -198,16 +161,9 @@ void redis_client::on_reply(redisAsyncContext* context, void* object, void*) {
 }
 
 int redis_client::code_of(const redisAsyncContext& context) noexcept {
-    switch (context.err) {
-        case 0:
-            return ENOTCONN;
-        case REDIS_ERR_PROTOCOL:
-            return EPROTO;
-        case REDIS_ERR_OOM:
-            return ENOMEM;
-        default:
-            return ECONNRESET;
-    }
+    if (context.err == 0) return ENOTCONN;
+    if (context.err == REDIS_ERR_PROTOCOL) return EPROTO;
+    return context.err == REDIS_ERR_OOM ? ENOMEM : ECONNRESET;
 }
 
 // ---- the connection
@@ -222,13 +178,33 @@ wire::result<void> redis_client::fail(int code, const std::string& why) {
     return wire::failure{code};
 }
 
-wire::result<void> redis_client::connect(const std::string& host, std::uint16_t port,
-                                         wire::deadline until) {
+wire::result<void> redis_client::connect(const std::string& server, wire::deadline until) {
     disconnect();
-    where_ = host + ":" + std::to_string(port);
+    where_ = server;
+    const auto done = server.starts_with('/') ? connect_unix(until) : connect_tcp(until);
+    if (done.code() == ECONNREFUSED || done.code() == ENOENT)
+        error_ += " (is redis-server running there?)";
+    return done;
+}
+
+wire::result<void> redis_client::connect_unix(wire::deadline until) {
+    if (const auto fits = wire::io::address::local(where_); !fits)
+        return fail(fits.code(), fits.error().message());
+    return open(redisAsyncConnectUnix(where_.c_str()), until);
+}
+
+wire::result<void> redis_client::connect_tcp(wire::deadline until) {
+    const std::size_t colon = where_.rfind(':');
+    std::string host = where_.substr(0, colon);
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    const char* const end = where_.data() + where_.size();
+    std::uint16_t port = 0;
+    const auto [rest, error] = std::from_chars(where_.data() + colon + 1, end, port);
+    if (colon == where_.npos || host.empty() || error != std::errc() || rest != end || port == 0)
+        return fail(EINVAL, "is neither HOST:PORT nor a path");
     if (wire::io::address::ip(host, port))
         return open(redisAsyncConnect(host.c_str(), port), until);
-    // hiredis would look the name up itself, and block the thread.
+    // hiredis would look a name up itself, and block the thread.
     const auto addresses = wire::io::resolve(host, std::to_string(port), until);
     if (!addresses) return fail(addresses.code(), addresses.error().message());
     wire::result<void> tried = fail(EHOSTUNREACH, "no address");
@@ -237,34 +213,6 @@ wire::result<void> redis_client::connect(const std::string& host, std::uint16_t 
         if (tried || tried.code() == ETIMEDOUT || tried.code() == ECANCELED) break;
     }
     return tried;
-}
-
-wire::result<void> redis_client::connect_unix(const std::string& path, wire::deadline until) {
-    disconnect();
-    where_ = path;
-    if (const auto fits = wire::io::address::local(path); !fits)
-        return fail(fits.code(), fits.error().message());
-    return open(redisAsyncConnectUnix(path.c_str()), until);
-}
-
-wire::result<void> redis_client::connect_to(const std::string& server, wire::deadline until) {
-    const bool is_path = server.starts_with('/');
-    const std::size_t colon = std::min(server.rfind(':'), server.size());
-    std::string host = server.substr(0, colon);
-    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    const std::string number = server.substr(std::min(colon + 1, server.size()));
-    const char* const end = number.data() + number.size();
-    std::uint16_t port = 0;
-    const auto [rest, error] = std::from_chars(number.data(), end, port);
-    if (!is_path && (host.empty() || error != std::errc() || rest != end || port == 0)) {
-        disconnect();
-        where_ = server;
-        return fail(EINVAL, "is neither HOST:PORT nor a path");
-    }
-    const auto done = is_path ? connect_unix(server, until) : connect(host, port, until);
-    if (done.code() == ECONNREFUSED || done.code() == ENOENT)
-        error_ += " (is redis-server running there?)";
-    return done;
 }
 
 wire::result<void> redis_client::open(redisAsyncContext* context, wire::deadline until) {

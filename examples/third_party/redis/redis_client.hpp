@@ -1,9 +1,9 @@
 // A connection to Redis for wires: hiredis, whose asynchronous half calls back, as blocking calls.
 //
 //     redis_client db;
-//     if (const auto ok = db.connect("127.0.0.1", 6379, wire::within(1s)); !ok)
+//     if (const auto ok = db.connect("127.0.0.1:6379", wire::within(1s)); !ok)
 //         return complain(db.error());
-//     const auto name = db.command(wire::within(50ms), "GET user:%d", 7);
+//     const auto name = db.command(wire::within(50ms), {"GET", "user:7"});
 //     if (name && (*name)->type == REDIS_REPLY_STRING) std::puts((*name)->str);
 //
 // Any number of wires share a connection. What they ask in one turn goes out in one write, and the
@@ -33,22 +33,16 @@ using redis_reply = std::unique_ptr<redisReply, redis_free>;
 /// Commands that are sent together, and whose replies are waited for together.
 class redis_pipeline {
 public:
-    /// Appends a command, in the format of redisCommand(): %s, %b (pointer and size), %d and so on;
-    /// blanks outside the values part the words. Fails with EINVAL if that is no command.
-    wire::result<void> add(const char* format, ...);
-    /// The same word by word, which is faster.
-    wire::result<void> add(std::span<const std::string_view> words);
-    wire::result<void> add(std::initializer_list<std::string_view> words) {
-        return add(std::span(words.begin(), words.size()));
+    /// Appends a command, word by word: {"SET", key, value}. Words may hold any bytes.
+    void add(std::span<const std::string_view> words);
+    void add(std::initializer_list<std::string_view> words) {
+        add(std::span(words.begin(), words.size()));
     }
     [[nodiscard]] std::size_t size() const noexcept { return commands_.size(); }
 
 private:
     friend class redis_client;
-    // A command as the protocol wants it.
-    static wire::result<std::string> format(const char* format, va_list values);
-    static wire::result<std::string> format(std::span<const std::string_view> words);
-    std::vector<std::string> commands_;
+    std::vector<std::string> commands_;  // as the protocol wants them
 };
 
 /// A connection, shared by the wires of one runtime. One wire of its own ("redis", which needs the
@@ -69,16 +63,11 @@ public:
     redis_client(const redis_client&) = delete;
     redis_client& operator=(const redis_client&) = delete;
 
-    /// Connects, or connects again. A host name is looked up on a helper thread. Fails with the
-    /// system's error, EHOSTUNREACH (unknown host), ETIMEDOUT or ECANCELED; error() says it in
-    /// words. One wire at a time. Throws std::bad_alloc.
-    wire::result<void> connect(const std::string& host, std::uint16_t port,
-                               wire::deadline until = wire::never);
-    /// The same through a Unix socket.
-    wire::result<void> connect_unix(const std::string& path, wire::deadline until = wire::never);
-    /// Whichever of the two `server` means: "HOST:PORT", or the path of a Unix socket, which begins
-    /// with "/". Fails with EINVAL, too, if it means neither.
-    wire::result<void> connect_to(const std::string& server, wire::deadline until = wire::never);
+    /// Connects, or connects again, to "HOST:PORT" or to the path of a Unix socket, which begins
+    /// with "/". A host name is looked up on a helper thread. Fails with the system's error,
+    /// EHOSTUNREACH (unknown host), EINVAL (`server` is neither), ETIMEDOUT or ECANCELED; error()
+    /// says it in words. One wire at a time. Throws std::bad_alloc.
+    wire::result<void> connect(const std::string& server, wire::deadline until = wire::never);
     /// Ends the connection; wires that wait for replies fail with ENOTCONN.
     void disconnect() noexcept;
 
@@ -87,14 +76,12 @@ public:
     /// closed the connection". Empty if there was none, or disconnect() ended it.
     [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
-    /// Sends a command and waits for its reply. `format` as for redis_pipeline::add().
+    /// Sends a command, as redis_pipeline::add() has it, and waits for its reply.
     ///
     /// Fails with ENOTCONN (no connection), ECONNRESET (it has ended; the command was executed, or
-    /// not), EPROTO (that was no Redis), EINVAL, EOPNOTSUPP, ENOBUFS (unanswered_max), ETIMEDOUT or
+    /// not), EPROTO (that was no Redis), EOPNOTSUPP, ENOBUFS (unanswered_max), ETIMEDOUT or
     /// ECANCELED. Of those two the command is not taken back: it is executed all the same, and its
     /// reply is dropped when it comes. Call from a wire. Throws std::bad_alloc.
-    wire::result<redis_reply> command(wire::deadline until, const char* format, ...);
-    /// The same word by word, which is faster.
     wire::result<redis_reply> command(wire::deadline until,
                                       std::span<const std::string_view> words);
     wire::result<redis_reply> command(wire::deadline until,
@@ -108,9 +95,10 @@ public:
 
 private:
     struct waiting;
+    wire::result<void> connect_unix(wire::deadline until);
+    wire::result<void> connect_tcp(wire::deadline until);
     wire::result<void> open(redisAsyncContext* context, wire::deadline until);
     wire::result<void> fail(int code, const std::string& why);
-    wire::result<redis_reply> ask(wire::deadline until, wire::result<std::string> command);
     wire::result<void> exchange(std::span<const std::string> commands, std::span<redis_reply> room,
                                 wire::deadline until);
     wire::result<void> wait_for(waiting& w, std::uint64_t first, wire::deadline until);

@@ -60,7 +60,7 @@ bool log_in(redis_client& db) {
 
 int get_all() {
     redis_client db;
-    if (!db.connect_to(options.server, soon())) return complain("cannot connect", db.error()), 1;
+    if (!db.connect(options.server, soon())) return complain("cannot connect", db.error()), 1;
     if (!log_in(db)) return 1;
     unsigned ticks = 0;
     auto ticker = wire::spawn([&] {
