@@ -23,7 +23,7 @@
 //
 // OpenSSL appends to `out` whoever calls it: a wire that reads may have to answer. What is there
 // stays where it is until all of it is sent, so that this may happen during a send.
-struct tls_stream::buffers {
+struct tls_buffers {
     std::array<std::byte, 18 * 1024> in, out;
     std::size_t in_begin = 0, in_end = 0, out_begin = 0, out_end = 0;
     bool reading = false;
@@ -40,9 +40,8 @@ constexpr int clean_end = -1;                  // besides errno
 
 // ---- the BIO between OpenSSL and the buffers
 
-template <class Buffers>
 int take_from(BIO* bio, char* to, std::size_t size, std::size_t* taken) {
-    auto& b = *static_cast<Buffers*>(BIO_get_data(bio));
+    auto& b = *static_cast<tls_buffers*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
     if (b.in_begin == b.in_end) return BIO_set_retry_read(bio), -1;
     *taken = std::min(size, b.in_end - b.in_begin);
@@ -51,9 +50,8 @@ int take_from(BIO* bio, char* to, std::size_t size, std::size_t* taken) {
     return 1;
 }
 
-template <class Buffers>
 int leave_in(BIO* bio, const char* from, std::size_t size, std::size_t* left) {
-    auto& b = *static_cast<Buffers*>(BIO_get_data(bio));
+    auto& b = *static_cast<tls_buffers*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
     if (b.out_end == b.out.size()) return BIO_set_retry_write(bio), -1;
     *left = std::min(size, b.out.size() - b.out_end);
@@ -66,13 +64,12 @@ long control(BIO*, int command, long, void*) {
     return command == BIO_CTRL_FLUSH ? 1 : 0;  // the wire sends once OpenSSL has returned
 }
 
-template <class Buffers>
-BIO* make_bio(Buffers* buffers) {
+BIO* make_bio(tls_buffers* buffers) {
     static BIO_METHOD* const method = [] {
         BIO_METHOD* const m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
         if (!m) throw std::bad_alloc();
-        BIO_meth_set_read_ex(m, take_from<Buffers>);
-        BIO_meth_set_write_ex(m, leave_in<Buffers>);
+        BIO_meth_set_read_ex(m, take_from);
+        BIO_meth_set_write_ex(m, leave_in);
         BIO_meth_set_ctrl(m, control);
         return m;
     }();
@@ -136,7 +133,9 @@ tls_context tls_client_context(const std::string& authorities_file) {
 // ---- the connection
 
 tls_stream::tls_stream(wire::io::stream& peer, SSL_CTX& context)
-    : peer_(peer), buffers_(std::make_unique_for_overwrite<buffers>()), ssl_(SSL_new(&context)) {
+    : peer_(peer),
+      buffers_(std::make_unique_for_overwrite<tls_buffers>()),
+      ssl_(SSL_new(&context)) {
     if (!ssl_) throw std::bad_alloc();
     BIO* const bio = make_bio(buffers_.get());
     SSL_set_bio(ssl_.get(), bio, bio);  // one reference for both, and it takes that
@@ -215,8 +214,7 @@ int tls_stream::perform(const char* what, wire::deadline until, bool holds_writi
     for (;;) {
         if (ERR_peek_error() != 0) ERR_clear_error();  // left by others on this thread
         const std::size_t before = buffers_->out_end;
-        const int returned = call();
-        const int outcome = returned == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), returned);
+        const int outcome = SSL_get_error(ssl_.get(), call());
         const bool refused = outcome != SSL_ERROR_NONE && outcome != SSL_ERROR_ZERO_RETURN &&
                              outcome != SSL_ERROR_WANT_READ && outcome != SSL_ERROR_WANT_WRITE;
         if (refused) describe_refusal(what);
@@ -241,7 +239,7 @@ bool tls_stream::must_receive() const noexcept {
 }
 
 int tls_stream::receive(wire::deadline until) {
-    buffers& b = *buffers_;
+    tls_buffers& b = *buffers_;
     WIRE_ASSERT(!b.reading, "two wires read from one TLS stream at once");
     b.reading = true;
     const auto n = peer_.read(b.in, until);
@@ -255,7 +253,7 @@ int tls_stream::receive(wire::deadline until) {
 // A wire that reads leaves it to the one that is writing, if there is one: that sends everything.
 // To wait for it would be to stop reading because the peer does.
 int tls_stream::send(wire::deadline until, bool holds_writing) {
-    buffers& b = *buffers_;
+    tls_buffers& b = *buffers_;
     if (holds_writing) return send_left(until);
     if (!b.writing.try_lock()) {
         if (b.out_end < b.out.size()) return 0;
@@ -266,7 +264,7 @@ int tls_stream::send(wire::deadline until, bool holds_writing) {
 }
 
 int tls_stream::send_left(wire::deadline until) {
-    buffers& b = *buffers_;
+    tls_buffers& b = *buffers_;
     while (!b.nothing_to_send()) {
         const auto left = std::span(b.out).subspan(b.out_begin, b.out_end - b.out_begin);
         const auto n = peer_.write(left, until);

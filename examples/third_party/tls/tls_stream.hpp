@@ -46,6 +46,8 @@ tls_context tls_server_context(const std::string& certificate_file, const std::s
 /// For clients, which believe the authorities in a PEM file, or those of the system ("").
 tls_context tls_client_context(const std::string& authorities_file = {});
 
+struct tls_buffers;
+
 /// One end of a TLS connection over a connected stream, which must outlive it and is used by nobody
 /// else. Calls block the wire, never the thread. Once the handshake is over one wire may read while
 /// others write; two that read, or anything beside the handshake, are a mistake (asserted).
@@ -85,7 +87,6 @@ public:
     [[nodiscard]] SSL* native_handle() const noexcept { return ssl_.get(); }
 
 private:
-    struct buffers;
     struct free_ssl {
         void operator()(SSL* s) const noexcept { SSL_free(s); }
     };
@@ -100,7 +101,7 @@ private:
     int describe_refusal(const char* what);
 
     wire::io::stream& peer_;
-    const std::unique_ptr<buffers> buffers_;
+    const std::unique_ptr<tls_buffers> buffers_;
     const std::unique_ptr<SSL, free_ssl> ssl_;
     std::string why_;
 };
