@@ -24,7 +24,9 @@ std::string read_line(io::stream& peer) {
     return {};
 }
 
+// Also when the daemon ends meanwhile.
 void say(io::stream& peer, std::string_view text) {
+    const wire::shield last_words;
     static_cast<void>(peer.write_all(text, wire::within(5s)));
 }
 
@@ -49,12 +51,6 @@ void drain(daemon& d, io::stream& peer) {
     d.end();
 }
 
-void upgrade(daemon& d, io::stream& peer) {
-    const std::string outcome = d.upgrade();
-    const wire::shield last_words;
-    say(peer, outcome);
-}
-
 }  // namespace
 
 void answer(daemon& d, io::stream& peer) {
@@ -70,7 +66,7 @@ void answer(daemon& d, io::stream& peer) {
     else if (line.starts_with("hold "))
         say(peer, d.hold(std::strtod(line.c_str() + 5, nullptr)));
     else if (line == "upgrade")
-        upgrade(d, peer);
+        say(peer, d.upgrade());
     else if (line == "take-over")
         say(peer, d.give_to(peer));
     else

@@ -218,6 +218,27 @@ class Broken(Folder):
             with Daemon(self, "--take-over"):
                 self.assertEqual(old.end(), 0)
 
+    def test_who_has_asked_for_something_is_answered_before_the_end(self):
+        with Daemon(self) as old, old.connect() as client, \
+                socket.socket(socket.AF_UNIX) as asks, socket.socket(socket.AF_UNIX) as fake:
+            client.sendall(encode("SET", "k", b"x" * (4 << 20)))
+            self.assertEqual(receive(client, 5), b"+OK\r\n")
+            asks.connect(self.control)
+            self.assertTrue(eventually(lambda: ctl(self, "wires").count('"wiredctl"') == 2))
+            fake.connect(self.control)
+            fake.sendall(b"take-over\n")
+            old.says("takes over")
+            asks.sendall(b"reload\n")
+            end = b""
+            while not end.endswith(b"end\n"):
+                got, fds, _, _ = socket.recv_fds(fake, 4096, 4)
+                end = (end + got)[-4:]
+                for fd in fds:
+                    os.close(fd)
+            fake.sendall(b"ready\n")
+            self.assertEqual(receive_all(asks), b"error: this instance ends\n")
+            self.assertEqual(old.end(), 0)
+
     @staticmethod
     def drop(fake, size):
         while size > 0:
