@@ -47,13 +47,18 @@ bool is_worth_a_try(int code) {
 wire::result<std::vector<redis_reply>> redis_link::run(const redis_pipeline& commands,
                                                        wire::deadline until) {
     for (auto pause = 10ms;; pause = std::min(2 * pause, 1000ms)) {
+        const std::string reason = error_;
         auto replies = run_once(commands, until);
         if (replies) {
             told_.clear();
             error_.clear();
         }
         if (replies || !is_worth_a_try(replies.code())) return replies;
-        if (is_past(until)) return wire::failure{ETIMEDOUT};
+        if (is_past(until)) {
+            if (!reason.empty())
+                error_ = reason;  // that there was no time for the last try is none
+            return wire::failure{ETIMEDOUT};
+        }
         if (server_.on_trouble && told_ != error_) server_.on_trouble(told_ = error_);
         const auto slept = wire::sleep(std::min(until, wire::within(pause)));
         if (!slept) return wire::failure{slept.code()};
@@ -68,9 +73,7 @@ wire::result<std::vector<redis_reply>> redis_link::run_once(const redis_pipeline
     auto replies = db_.run(commands, patience);
     if (!replies) {
         if (replies.code() == ECANCELED) return replies;
-        // That there was no time for the last try is no reason.
-        if (replies.code() == ETIMEDOUT && (error_.empty() || !is_past(until)))
-            fail(0, "no answer");
+        if (replies.code() == ETIMEDOUT) fail(0, "no answer");
         if (replies.code() == ETIMEDOUT && !is_past(until)) drop(connection);
         if (replies.code() != ETIMEDOUT && !db_.error().empty()) error_ = db_.error();
         return wire::failure{EAGAIN};

@@ -213,11 +213,12 @@ class Sentences(unittest.TestCase):
         yield self.run_one("stream_receive", "--consumer", "a", "--server", server, *args, **more)
 
     def test_no_server(self):
-        with closed_port() as port:
-            why = f"redis 127.0.0.1:{port}: Connection refused (is redis-server running there?)"
-            for said in self.both(f"127.0.0.1:{port}", "--timeout", 0.2):
-                self.assertIn(f": {why}; trying again\n", said)
-                self.assertRegex(said, rf"cannot (send 1|receive from s): {re.escape(why)}\n$")
+        for host in ("127.0.0.1", "localhost"):
+            with self.subTest(host=host), closed_port() as port:
+                why = f"redis {host}:{port}: Connection refused (is redis-server running there?)"
+                for said in self.both(f"{host}:{port}", "--timeout", 1):
+                    self.assertIn(f": {why}; trying again\n", said)
+                    self.assertRegex(said, rf"cannot (send 1|receive from s): {re.escape(why)}\n$")
 
     def test_no_address(self):
         for said in self.both("redis"):
