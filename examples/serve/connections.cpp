@@ -1,8 +1,11 @@
 // A wire for each connection: accepted or refused, and at the end drained or cut.
 
 #include <array>
+#include <cstdio>
+#include <exception>
 #include <iterator>
 #include <list>
+#include <utility>
 
 #include "serve.hpp"
 
@@ -25,20 +28,37 @@ public:
 private:
     void accept_from(io::listener& door) {
         while (auto peer = door.accept()) {
-            if (++open_connections <= options.max_connections) {
-                static_cast<void>(peer->set_no_delay(true));  // no harm if a Unix socket refuses
-                peers_.emplace_back(*std::move(peer));
-                wire::go({.name = "connection"}, [this, at = std::prev(peers_.end())] {
-                    talk_(*at);
-                    peers_.erase(at);
-                    --open_connections;
-                    wire::resume(main_);  // drain() may be waiting for the last one
-                });
-            } else {
-                --open_connections;
+            const std::size_t before = peers_.size();
+            const bool fits = ++open_connections <= options.max_connections;
+            try {
+                if (fits) {
+                    admit(*std::move(peer));
+                    continue;
+                }
                 wire::go({.name = "refuse"}, refuse, *std::move(peer));
+            } catch (const std::exception& e) {  // no memory, or no stack for its wire
+                if (peers_.size() > before) peers_.pop_back();
+                say_lost(e.what());
             }
+            --open_connections;
         }
+    }
+
+    void admit(io::stream peer) {
+        static_cast<void>(peer.set_no_delay(true));  // no harm if a Unix socket refuses
+        peers_.emplace_back(std::move(peer));
+        wire::go({.name = "connection"}, [this, at = std::prev(peers_.end())] {
+            talk_(*at);
+            peers_.erase(at);
+            --open_connections;
+            wire::resume(main_);  // drain() may be waiting for the last one
+        });
+    }
+
+    // Once: there may be as many as anybody likes to send.
+    void say_lost(const char* why) {
+        if (std::exchange(lost_some_, true)) return;
+        std::fprintf(stderr, "connections are closed as long as this lasts: %s\n", why);
     }
 
     static void refuse(io::stream peer) {
@@ -65,6 +85,7 @@ private:
     const protocol& talk_;
     std::list<connection> peers_;
     wire::wire_ref main_;
+    bool lost_some_ = false;
 };
 
 }  // namespace

@@ -66,7 +66,7 @@ private:
     inherited sockets_;
     io::log& log_;
     io::signals& signals_;
-    service service_{settings_};
+    service service_{settings_, log_};
     io::listener control_;
     wire::scope* inside_ = nullptr;
     wire::handle<void> control_keeper_;

@@ -1,6 +1,7 @@
 #include "service.hpp"
 
 #include <array>
+#include <exception>
 #include <iterator>
 #include <new>
 
@@ -69,7 +70,15 @@ std::vector<std::string> service::drain(wire::deadline until) {
 // ---- connections
 
 void service::accept() {
-    while (auto peer = door_.accept()) admit(*std::move(peer));
+    while (auto peer = door_.accept()) {
+        const std::size_t before = connections_.size();
+        try {
+            admit(*std::move(peer));
+        } catch (const std::exception& e) {  // no memory, or no stack for its wire
+            if (connections_.size() > before) connections_.pop_back();
+            log_(io::log_level::err, "a connection is refused: %s", e.what());
+        }
+    }
 }
 
 connection& service::add(io::stream peer) {

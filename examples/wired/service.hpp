@@ -36,7 +36,7 @@ struct connection {
 class service {
 public:
     /// `settings` may change while it runs.
-    explicit service(const config& settings) : settings_(settings) {}
+    service(const config& settings, io::log& log) : settings_(settings), log_(log) {}
 
     /// Accepts from `door` from now on, instead of from another one. `where` is what the settings
     /// call it; "" if they have no say in it.
@@ -75,6 +75,7 @@ private:
     [[nodiscard]] wire::deadline patience() const { return wire::within(settings_.idle); }
 
     const config& settings_;
+    io::log& log_;
     io::listener door_;
     std::string where_;
     std::list<connection> connections_;

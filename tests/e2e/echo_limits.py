@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """echo_server at its limits: descriptors, --max-connections, --idle-timeout, and doing nothing."""
 
+import contextlib
 import resource
 import selectors
 import socket
 import time
 import unittest
 
-from harness import PATIENCE, Server, ask, eventually, main, raise_limit_of_files, receive_all
+from harness import (PATIENCE, Server, ask, eventually, little_memory, main,
+                     raise_limit_of_files, receive_all)
 
 
 def few_files():
@@ -49,7 +51,29 @@ class Crowd:
         key.fileobj.close()
 
 
+def is_served(client):
+    try:
+        return ask(client)
+    except ConnectionError:
+        return False
+
+
 class EchoLimits(unittest.TestCase):
+    def test_without_memory_connections_are_closed_and_those_that_are_there_go_on(self):
+        with Server("--max-connections", 10_000) as server:
+            with contextlib.ExitStack() as opened:
+                stays = opened.enter_context(server.connect())
+                self.assertTrue(ask(stays))
+                with little_memory(self, server.process.pid, 4 << 20):
+                    peers = [opened.enter_context(server.connect()) for _ in range(400)]
+                    self.assertIn(False, map(is_served, peers))
+                    self.assertTrue(ask(stays))
+                with server.connect() as again:
+                    self.assertTrue(ask(again))
+            code, _, err = server.stop()
+            self.assertEqual(code, 0)
+            self.assertRegex(err, "^connections are closed as long as this lasts: .*\n$")
+
     def test_500_clients_and_64_descriptors(self):
         raise_limit_of_files()
         with Server(before_exec=few_files) as server:

@@ -67,6 +67,26 @@ def enter_own_network(mtu=65536):
     return True
 
 
+def proc(pid, name):
+    return pathlib.Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
+
+
+def memory_of(pid, kind):
+    """Bytes, of a kind that /proc/PID/status names."""
+    return int(re.search(rf"^{kind}:\s*(\d+) kB", proc(pid, "status"), re.M)[1]) * 1024
+
+
+@contextlib.contextmanager
+def little_memory(test, pid, more):
+    """Until the end of the with block the process gets only so many bytes of addresses more."""
+    if re.search("lib[at]san", proc(pid, "maps")):
+        test.skipTest("a sanitizer needs all addresses")
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (memory_of(pid, "VmSize") + more, hard))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_AS, (soft, hard))
+
+
 class Server:
     """An echo_server, or what a subclass names, killed at the end of a with block if it runs."""
 
@@ -112,8 +132,7 @@ class Server:
 
     def memory(self):
         """Bytes of it that are in memory."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        return int(re.search(r"^VmRSS:\s*(\d+) kB", status, re.M)[1]) * 1024
+        return memory_of(self.process.pid, "VmRSS")
 
     def cpu_ticks(self):
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
@@ -128,7 +147,7 @@ class Server:
 
     def has_helper_thread(self):
         """ThreadSanitizer's own, which wakes up now and then."""
-        return "libtsan" in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()
+        return "libtsan" in proc(self.process.pid, "maps")
 
     def descriptors(self):
         return len(list(pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir()))

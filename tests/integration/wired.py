@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """wired: settings, wiredctl, what systemd is told, drain; wired_successor.py has the rest."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -8,7 +9,8 @@ import socket
 import subprocess
 import time
 
-from harness import PATIENCE, eventually, free_port, main, receive, receive_all
+from harness import (PATIENCE, eventually, free_port, little_memory, main, receive,
+                     receive_all)
 from wired_daemon import SOURCE, Daemon, Folder, Notifications, ctl, request, wired
 
 WRONG = [  # a file of settings, and what is said of it
@@ -164,6 +166,20 @@ class Start(Folder):
                               check=False)
         said = [line for line in done.stderr.splitlines() if "wired" in line]
         self.assertEqual((done.returncode, said), (0, []))
+
+
+class Memory(Folder):
+    def test_without_memory_connections_are_refused_and_those_that_are_there_go_on(self):
+        with Daemon(self) as daemon, daemon.connect() as stays, contextlib.ExitStack() as opened:
+            with little_memory(self, daemon.process.pid, 4 << 20):
+                for _ in range(400):
+                    opened.enter_context(daemon.connect())
+                daemon.says("a connection is refused: ")
+                stays.sendall(b"PING\r\n")
+                self.assertEqual(receive(stays, 7), b"+PONG\r\n")
+            self.assertEqual(daemon.ask("PING"), b"+PONG")
+            opened.close()
+            self.assertEqual(daemon.stop(), 0)
 
 
 class Reload(Folder):
