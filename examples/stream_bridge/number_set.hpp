@@ -1,10 +1,14 @@
-// Numbers that have been seen, as ranges: a sender's consecutive numbers take one range.
+// Numbers that have been seen, as ranges: a sender's consecutive numbers take one range. And
+// those of many senders.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <map>
+#include <string>
+#include <utility>
 
 /// Of more than `ranges_max` ranges the lowest is forgotten.
 class number_set {
@@ -39,4 +43,37 @@ public:
 
 private:
     std::map<std::uint64_t, std::uint64_t> ranges_;  // first -> last
+};
+
+/// Of more than `senders_max` senders the one that has been silent for longest is forgotten.
+class numbers_by_sender {
+public:
+    static constexpr std::size_t senders_max = 10'000;
+
+    /// Returns whether `n` of that sender is new.
+    bool insert(const std::string& sender, std::uint64_t n) {
+        entry& of = of_[sender];
+        of.heard_last = ++clock_;
+        const bool is_new = of.numbers.insert(n);
+        if (of_.size() > senders_max) of_.erase(std::ranges::min_element(of_, {}, &heard_last));
+        return is_new;
+    }
+
+    void erase(const std::string& sender, std::uint64_t n) {
+        if (const auto of = of_.find(sender); of != of_.end()) of->second.numbers.erase(n);
+    }
+
+    [[nodiscard]] std::size_t senders() const noexcept { return of_.size(); }
+
+private:
+    struct entry {
+        number_set numbers;
+        std::uint64_t heard_last = 0;
+    };
+    static std::uint64_t heard_last(const std::pair<const std::string, entry>& of) noexcept {
+        return of.second.heard_last;
+    }
+
+    std::map<std::string, entry> of_;
+    std::uint64_t clock_ = 0;
 };

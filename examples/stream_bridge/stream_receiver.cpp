@@ -35,7 +35,7 @@ wire::result<stream_message> stream_receiver::recv(wire::deadline until) {
     for (;;) {
         auto m = fetched_.recv(until);
         if (!m) return wire::failure{m.code() == EPIPE ? refused_ : m.code()};
-        if (m->sender.empty() || given_[m->sender].insert(m->number)) return m;
+        if (m->sender.empty() || given_.insert(m->sender, m->number)) return m;
         ++repeats_;
         const std::string id = m->id;
         m->home_ = nullptr;  // the first one stays given
@@ -146,8 +146,7 @@ wire::result<void> stream_message::ack(wire::deadline until) {
 
 void stream_receiver::give_up(const stream_message& m) {
     held_.erase(m.id);
-    if (const auto of_sender = given_.find(m.sender); of_sender != given_.end())
-        of_sender->second.erase(m.number);
+    given_.erase(m.sender, m.number);
 }
 
 stream_message::~stream_message() {

@@ -12,7 +12,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -105,11 +104,11 @@ private:
     void give_up(const stream_message& m);
 
     const stream_receiver_options options_;
-    redis_link source_;                        // where XREADGROUP blocks
-    redis_link answers_;                       // for what must not wait behind it
-    std::set<std::string> held_;               // ids of the messages that exist here
-    std::map<std::string, number_set> given_;  // sender -> what was given out, and not given up
-    wire::channel<stream_message> fetched_;    // these leave both when they are destroyed
+    redis_link source_;                      // where XREADGROUP blocks
+    redis_link answers_;                     // for what must not wait behind it
+    std::set<std::string> held_;             // ids of the messages that exist here
+    numbers_by_sender given_;                // what was given out, and not given up
+    wire::channel<stream_message> fetched_;  // these leave both when they are destroyed
     std::uint64_t repeats_ = 0, taken_over_ = 0;
     std::chrono::steady_clock::time_point next_take_over_{};
     int refused_ = 0;

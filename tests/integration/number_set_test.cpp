@@ -5,6 +5,7 @@
 
 #include <random>
 #include <set>
+#include <string>
 
 namespace {
 
@@ -40,6 +41,22 @@ TEST_CASE("number set: of too many ranges the lowest is forgotten") {
     CHECK(numbers.ranges() == number_set::ranges_max);
     CHECK(numbers.insert(0));
     CHECK_FALSE(numbers.insert(2 * number_set::ranges_max));
+}
+
+TEST_CASE("numbers by sender: of too many senders the one that was silent for longest goes") {
+    numbers_by_sender seen;
+    const auto name = [](std::size_t i) { return "sender " + std::to_string(i); };
+    for (std::size_t i = 0; i < numbers_by_sender::senders_max; ++i) CHECK(seen.insert(name(i), 1));
+    CHECK_FALSE(seen.insert(name(0), 1));
+    CHECK(seen.insert("one more", 1));
+    CHECK(seen.senders() == numbers_by_sender::senders_max);
+    CHECK_FALSE(seen.insert(name(0), 1));
+    CHECK_FALSE(seen.insert(name(2), 1));
+    CHECK(seen.insert(name(1), 1));
+    seen.erase(name(0), 1);
+    CHECK(seen.insert(name(0), 1));
+    seen.erase("nobody", 1);
+    CHECK(seen.senders() == numbers_by_sender::senders_max);
 }
 
 }  // namespace
