@@ -167,7 +167,7 @@ void watched_runtime::say_begin(std::int64_t now, const wire_at* who) noexcept {
         report(diagnostic::stall,
                "a wire has held thread %d for %.1f ms, %.1f ms of them on the processor; which and "
                "where is not known: the thread did not take SIGURG (it blocks that, hangs in the "
-               "kernel, or gave way just then)",
+               "kernel, or switched just then)",
                static_cast<int>(thread), held, used);
         return;
     }

@@ -3,11 +3,14 @@
 ends in the middle of that."""
 
 import array
+import fcntl
 import os
 import pathlib
 import re
 import signal
 import socket
+import struct
+import termios
 import threading
 
 from harness import PATIENCE, eventually, free_port, main, receive, receive_all
@@ -197,6 +200,11 @@ class Successor(Folder):
             pass
 
 
+def unread(peer):
+    """How much memory that takes which the other end of a Unix socket has not received."""
+    return struct.unpack("i", fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4)))[0]
+
+
 class Broken(Folder):
     """One of the two is a process that ends, or the test itself in its place."""
 
@@ -229,6 +237,7 @@ class Broken(Folder):
             fake.sendall(b"take-over\n")
             old.says("takes over")
             asks.sendall(b"reload\n")
+            self.assertTrue(eventually(lambda: unread(asks) == 0))
             end = b""
             while not end.endswith(b"end\n"):
                 got, fds, _, _ = socket.recv_fds(fake, 4096, 4)
