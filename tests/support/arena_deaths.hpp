@@ -36,13 +36,8 @@ inline std::uint64_t in_flight(const small_arena& a) {
 /// who is told by the kernel.
 inline result producer_dies(std::uint64_t records, bool by_third, const options& o) {
     return explore(o, [=] {
-        const small_arena a(2);
-        a.cut_slab();
-        a.open(3, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
+        auto&& [a, p, c] = arena_of_two(2, arena_fences::heavy, 3);
         arena_user third(a, 3);
-        p.own_slab();
         p.produce();
         c.consume();
         may_be_killed(1);
@@ -76,13 +71,8 @@ inline result producer_dies(std::uint64_t records, bool by_third, const options&
 /// on. What it has not counted it has not received.
 inline result consumer_dies(std::uint64_t records, const options& o) {
     return explore(o, [=] {
-        const small_arena a(2);
-        a.cut_slab();
-        a.open(3, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
+        auto&& [a, p, c] = arena_of_two(2, arena_fences::heavy, 3);
         arena_user next(a, 3);
-        p.own_slab();
         p.produce();
         c.consume();
         may_be_killed(2);
@@ -112,14 +102,9 @@ inline result consumer_dies(std::uint64_t records, const options& o) {
 /// received.
 inline result newcomer_dies(const options& o) {
     return explore(o, [=] {
-        const small_arena a(2);
-        a.cut_slab();
-        a.open(3, 0);
+        auto&& [a, p, c] = arena_of_two(2, arena_fences::heavy, 3);
         arena_policy::run.time_passes = true;
-        arena_user p(a, 1);
-        arena_user c(a, 2);
         arena_user next(a, 3);
-        p.own_slab();
         p.produce();
         may_be_killed(2);
         run(
@@ -148,14 +133,9 @@ inline result newcomer_dies(const options& o) {
 /// Who buries is killed, too: another takes the lock over and does it again.
 inline result burier_dies(const options& o) {
     return explore(o, [=] {
-        const small_arena a(3);
-        a.cut_slab();
-        a.open(3, 0);
+        auto&& [a, p, c] = arena_of_two(3, arena_fences::heavy, 3);
         arena_policy::run.time_passes = true;
-        arena_user p(a, 1);
-        arena_user c(a, 2);
         arena_user third(a, 3);
-        p.own_slab();
         p.produce();
         c.consume();
         p.must_send(1);
@@ -188,15 +168,10 @@ inline result burier_dies(const options& o) {
 /// slab allocates.
 inline result forgetter_dies(const options& o) {
     return explore(o, [=] {
-        const small_arena a(2);
-        a.cut_slab();
-        a.open(3, 0);
+        auto&& [a, p, killed] = arena_of_two(2, arena_fences::heavy, 3);
         arena_policy::run.time_passes = true;
-        arena_user p(a, 1);
-        arena_user killed(a, 2);
         arena_user next(a, 3);
         arena_channel& channel = a.map.channel(0);
-        p.own_slab();
         p.produce();
         p.must_send(1);
         p.must_send(2);

@@ -21,6 +21,22 @@ inline void set_fences(arena_fences f) {
     if (f == arena_fences::not_of_consumer) arena_policy::run.outsiders = 0b100;
 }
 
+/// An arena with a channel, and two users that take its ends, or will; the first has a slab. There
+/// may be more users. In a scenario's frame.
+struct arena_of_two {
+    explicit arena_of_two(std::uint32_t blocks, arena_fences f = arena_fences::heavy,
+                          std::uint32_t users = 2)
+        : a(blocks) {
+        set_fences(f);
+        a.cut_slab();
+        a.open(users, 0);
+        p.own_slab();
+    }
+
+    const small_arena a;
+    arena_user p{a, 1}, c{a, 2};
+};
+
 constexpr const char* no_loss = "no memory is lost";
 constexpr const char* told = "who takes the lock over is told";
 constexpr const char* told_once = "one is told of a death";
@@ -42,13 +58,7 @@ inline void check_all_free(const small_arena& a, std::uint32_t users) {
 /// Two blocks, of which the consumer frees each; their owner allocates them again.
 inline result pass(arena_fences f, std::uint64_t records, const options& o) {
     return explore(o, [=] {
-        const small_arena a(2);
-        set_fences(f);
-        a.cut_slab();
-        a.open(2, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
-        p.own_slab();
+        auto&& [a, p, c] = arena_of_two(2, f);
         p.produce();
         c.consume();
         run(
@@ -65,14 +75,8 @@ inline result pass(arena_fences f, std::uint64_t records, const options& o) {
 /// A queue with one place left, and so many records more to send.
 inline result fill_up(arena_fences f, std::uint64_t records, const options& o) {
     return explore(o, [=] {
-        const small_arena a(6);
-        set_fences(f);
-        a.cut_slab();
-        a.open(2, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
+        auto&& [a, p, c] = arena_of_two(6, f);
         std::vector<arena_block> more;
-        p.own_slab();
         p.produce();
         for (std::uint64_t i = 1; i <= 3; ++i) p.must_send(i);
         a.map.channel(0).producer.at.store(queue_size - 1, std::memory_order_relaxed);
@@ -100,12 +104,7 @@ inline result fill_up(arena_fences f, std::uint64_t records, const options& o) {
 /// The first producer comes while its consumer asks.
 inline result producer_comes(const options& o) {
     return explore(o, [=] {
-        const small_arena a(1);
-        a.cut_slab();
-        a.open(2, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
-        p.own_slab();
+        auto&& [a, p, c] = arena_of_two(1);
         c.consume();
         run(
             [&] {
@@ -120,12 +119,7 @@ inline result producer_comes(const options& o) {
 /// The consumer comes while the producer waits for a place.
 inline result consumer_comes(const options& o) {
     return explore(o, [=] {
-        const small_arena a(2);
-        a.cut_slab();
-        a.open(2, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
-        p.own_slab();
+        auto&& [a, p, c] = arena_of_two(2);
         p.produce();
         p.must_send(1);
         a.map.channel(0).producer.at.store(queue_size, std::memory_order_relaxed);
@@ -142,14 +136,8 @@ inline result consumer_comes(const options& o) {
 /// The producer leaves: all that it has sent is received, then its end is told.
 inline result producer_leaves(arena_fences f, const options& o) {
     return explore(o, [=] {
-        const small_arena a(2);
-        set_fences(f);
-        a.cut_slab();
-        a.open(2, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
+        auto&& [a, p, c] = arena_of_two(2, f);
         tracked<int> last;  // stands for what it has done before
-        p.own_slab();
         p.produce();
         c.consume();
         run(
@@ -169,13 +157,7 @@ inline result producer_leaves(arena_fences f, const options& o) {
 /// The consumer leaves while the producer waits for a place.
 inline result consumer_leaves(arena_fences f, const options& o) {
     return explore(o, [=] {
-        const small_arena a(3);
-        set_fences(f);
-        a.cut_slab();
-        a.open(2, 0);
-        arena_user p(a, 1);
-        arena_user c(a, 2);
-        p.own_slab();
+        auto&& [a, p, c] = arena_of_two(3, f);
         p.produce();
         p.must_send(1);
         a.map.channel(0).producer.at.store(queue_size - 1, std::memory_order_relaxed);
