@@ -71,6 +71,16 @@ def proc(pid, name):
     return pathlib.Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
 
 
+def open_files(pid):
+    """What its descriptors refer to, without those that are closed meanwhile."""
+    names = []
+    with contextlib.suppress(FileNotFoundError):  # the process has ended
+        for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                names.append(os.readlink(descriptor))
+    return names
+
+
 def memory_of(pid, kind):
     """Bytes, of a kind that /proc/PID/status names."""
     return int(re.search(rf"^{kind}:\s*(\d+) kB", proc(pid, "status"), re.M)[1]) * 1024
@@ -141,9 +151,12 @@ class Server:
 
     def wake_ups(self):
         """How often its threads have gone to sleep so far."""
-        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/status")
-        return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", t.read_text(), re.M)[1])
-                   for t in tasks)
+        total = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/status"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                text = task.read_text(encoding="utf-8")
+                total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)[1])
+        return total
 
     def has_helper_thread(self):
         """ThreadSanitizer's own, which wakes up now and then."""

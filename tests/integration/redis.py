@@ -7,7 +7,7 @@ import socket
 import subprocess
 import unittest
 
-from harness import PATIENCE, Program, closed_port, eventually
+from harness import PATIENCE, Program, closed_port, eventually, open_files
 from redis_server import RedisServer, main_folder
 
 GET = "third_party/redis/redis_get"
@@ -70,9 +70,7 @@ class Answers(unittest.TestCase):
 
     def asks(self, client):
         """Whether it is connected; the kernel does that for a server that is stopped."""
-        return os.path.exists(f"/proc/{client.pid}/fd") and any(
-            os.readlink(f"/proc/{client.pid}/fd/{fd}").startswith("socket:")
-            for fd in os.listdir(f"/proc/{client.pid}/fd"))
+        return any(name.startswith("socket:") for name in open_files(client.pid))
 
     def test_a_server_that_is_killed_ends_all_waits_with_a_sentence(self):
         self.redis.pause()

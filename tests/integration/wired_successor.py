@@ -13,7 +13,7 @@ import struct
 import termios
 import threading
 
-from harness import PATIENCE, eventually, free_port, main, receive, receive_all
+from harness import PATIENCE, eventually, free_port, main, open_files, receive, receive_all
 from wired_daemon import Daemon, Folder, Notifications, ctl, request
 
 
@@ -329,7 +329,8 @@ class Broken(Folder):
             inode = self.listening_inode(old.port)
             new = Daemon(self, "--take-over", ready=False)
             self.addCleanup(new.__exit__)
-            self.assertTrue(eventually(lambda: self.holds(new.process.pid, inode)))
+            self.assertTrue(eventually(
+                lambda: f"socket:[{inode}]" in open_files(new.process.pid)))
             old.process.kill()
             replies = [request(old.port, "PING") for _ in range(64)]
             self.assertEqual(replies, [b"+PONG"] * 64)
@@ -341,13 +342,6 @@ class Broken(Folder):
         return next(row.split()[9] for row in rows
                     if row.split()[1].endswith(f":{port:04X}") and row.split()[3] == "0A")
 
-    @staticmethod
-    def holds(pid, inode):
-        try:
-            links = [os.readlink(f) for f in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
-        except FileNotFoundError:
-            return False
-        return f"socket:[{inode}]" in links
 
 
 if __name__ == "__main__":
