@@ -116,6 +116,8 @@ if [ $all = yes ]; then
     done
     stage tests valgrind suites valgrind debug unit -- --setup valgrind
     tested release "--buildtype=release" unit stress e2e epoll hostile
+    # The compiler's warnings depend on how it optimises.
+    stage build build-release-programs build release "" integration
     CC=clang-16 CXX=clang++-16 tested clang "--buildtype=debug" unit interleave e2e headers
     sanitized="$quick -Db_lundef=false"
     tested asan "-Db_sanitize=address,undefined $sanitized" unit stress e2e epoll integration \

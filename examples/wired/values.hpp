@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <limits>
 #include <ranges>
 
 #include "kv/engine.hpp"
@@ -9,12 +10,9 @@
 namespace wired {
 
 inline void append_request(std::initializer_list<std::string_view> words, kv::buffer& out) {
-    out.append("*" + std::to_string(words.size()) + "\r\n");
-    for (const std::string_view word : words) {
-        out.append("$" + std::to_string(word.size()) + "\r\n");
-        out.append(word);
-        out.append("\r\n");
-    }
+    kv::reply request(out, std::numeric_limits<std::size_t>::max());  // the same syntax
+    request.array(words.size());
+    for (const std::string_view word : words) request.bulk(word);
 }
 
 /// Appends the requests that make `key` anew at the time `now_ms`.

@@ -24,6 +24,9 @@ import threading
 import time
 import unittest
 
+# A shell has what it runs in the background ignore it, and so would the programs here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PATIENCE = 20  # seconds after which something that must happen counts as failed
 
 

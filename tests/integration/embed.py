@@ -1,8 +1,9 @@
 """A runtime inside the loops of others: under echo load neither side starves.
 
 Each program counts its own ticks, of a wire and of the loop around it, and compares them with what
-was due when it is told to end. Ticks that come late count, so a machine that is busy elsewhere does
-no harm unless it is at the very end: so each case has a few attempts. Who starves, fails them all.
+was due when it is told to end. Ticks that come late count, so what else the machine does matters
+little, but at the very end: so each case has a few attempts, and what the program had no processor
+for is no fault of its own. Who starves, fails them all.
 """
 
 import re
@@ -26,6 +27,10 @@ class Embedded(harness.Server):
         self.program = f"embed/embed_{loop}"
         super().__init__(port, port=None)
 
+    def waited_for_a_processor(self):
+        """For how many seconds it could have run and did not."""
+        return int(harness.proc(self.process.pid, "schedstat").split()[1]) / 1e9
+
 
 def is_built(loop):
     return (harness.Server.folder / f"embed/embed_{loop}").exists()
@@ -44,8 +49,11 @@ class Load:
         self.echoes = 0
 
     def run(self, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        """For longer on a busy machine, until there are as many echoes as clients."""
+        start = time.monotonic()
+        while (passed := time.monotonic() - start) < seconds or self.echoes < len(self.clients):
+            if passed > harness.PATIENCE:
+                raise AssertionError(f"only {self.echoes} echoes")
             for key, _ in self.ready.select(0.1):
                 data = key.fileobj.recv(len(MESSAGE))
                 at = key.data[0]
@@ -63,17 +71,19 @@ class Load:
 
 
 def measure(loop, connections):
-    """The shares of the ticks that were due: of the wire, of the loop; and the echoes."""
+    """The shares of the ticks that were due: of the wire, of the loop."""
+    start = time.monotonic()
     with Embedded(loop) as server:
         load = Load(server, connections)
         load.run(SECONDS)
+        excused = server.waited_for_a_processor() / (time.monotonic() - start)
         code, out, err = server.stop()
         load.close()
     ticks = re.search(r"of (\d+) ticks: the wire (\d+), the loop (\d+)", out)
     if code != 0 or not ticks:
         raise AssertionError(f"exit code {code}: {out} {err}")
     due, wires, around = map(int, ticks.groups())
-    return wires / due, around / due, load.echoes
+    return wires / due + excused, around / due + excused
 
 
 class Embedding(unittest.TestCase):
@@ -90,10 +100,8 @@ class Embedding(unittest.TestCase):
     def attempt(self, loop, connections):
         tried = []
         for _ in range(ATTEMPTS):
-            wires, around, echoes = measure(loop, connections)
-            self.assertGreaterEqual(echoes, connections)
-            tried.append((wires, around))
-            if min(wires, around) >= LEAST:
+            tried.append(measure(loop, connections))
+            if min(tried[-1]) >= LEAST:
                 return
         self.fail(f"(wire, loop) had only these shares of their ticks: {tried}")
 

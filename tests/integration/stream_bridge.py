@@ -157,7 +157,7 @@ class Repeats(Bridge):
 
     def test_redis_that_is_stopped_for_long_makes_repeats_and_loses_nothing(self):
         receiver = self.receiver("a", "--idle", 0.3, "--silence", 0.5)
-        sender = self.sender("--count", 100, "--silence", 0.25, "--pause", 0.001, "--timeout",
+        sender = self.sender("--count", 100, "--silence", 0.25, "--pause", 0.02, "--timeout",
                              PATIENCE)
         self.hear(receiver, 30)
         self.redis.pause()

@@ -217,7 +217,7 @@ inline std::string kill_everywhere(const arena_plan& p, arena_marks& seen) {
         wrong = kill_after(p, s, seen, go, n % 2 == 0);
         if (!wrong.empty()) wrong.append(" after ").append(std::to_string(n)).append(" steps");
     }
-    if (wrong.empty() && open_descriptors() > descriptors + 3) wrong = "descriptors stay open";
+    if (wrong.empty() && !descriptors_fall_to(descriptors + 3)) wrong = "descriptors stay open";
     std::printf(
         "%llu steps, %zu stores, %zu calls; of %d killed: %d with the lock, %d had sent, "
         "%d received\n",

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <wire/cancel.hpp>
@@ -41,6 +42,15 @@ inline int open_descriptors() {
     while (::readdir(all)) ++n;
     ::closedir(all);
     return n;
+}
+
+/// Whether no more than `n` stay open: another thread may be about to close some.
+inline bool descriptors_fall_to(int n) {
+    for (int patience = 10'000; open_descriptors() > n; --patience) {
+        if (patience == 0) return false;
+        std::this_thread::sleep_for(1ms);
+    }
+    return true;
 }
 
 /// Runs `body` as the first wire of a runtime with a reactor, until every wire has ended, and

@@ -218,7 +218,7 @@ std::string kill_everywhere(const plan& p, marks& seen) {
         if (!wrong.empty()) wrong += " after " + std::to_string(n) + " steps";
     }
     // Two with which it hears of deaths, and one for a child that is about to be forgotten.
-    if (wrong.empty() && open_descriptors() > descriptors + 3) wrong = "descriptors stay open";
+    if (wrong.empty() && !descriptors_fall_to(descriptors + 3)) wrong = "descriptors stay open";
     std::printf(
         "%llu steps, %zu calls; of %d killed: %d untouched, %d arriving, %d with a lane, %d half "
         "written, %d written, %d committed\n",
