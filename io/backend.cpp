@@ -37,9 +37,8 @@ backend* backend::current(backend* likely) noexcept {
 }
 
 void backend::notify() noexcept {
-    const std::uint64_t one = 1;
     // Fails only if the counter is full, and then an edge is on its way.
-    static_cast<void>(invoke("write", [&] { return ::write(wakeup_, &one, sizeof one); }));
+    static_cast<void>(invoke("eventfd_write", [&] { return ::eventfd_write(wakeup_, 1); }));
 }
 
 void backend::make_wakeup() {

@@ -37,6 +37,7 @@ const std::vector<plausible_errors> table = {
     {"epoll_pwait2", {EINTR, ENOSYS}},
     {"epoll_wait", {EINTR, EBADF}},  // after epoll_pwait2 was refused
     {"eventfd", {EMFILE}},
+    {"eventfd_write", {EAGAIN}},
     {"fcntl", {EBADF}},
     {"getsockname", {ENOBUFS}},
     {"io_uring_enter", {EINTR, EBUSY, EBADF}},
@@ -67,7 +68,6 @@ const std::vector<plausible_errors> table = {
     {"socket", {EMFILE, ENOBUFS}},
     {"socketpair", {EMFILE}},
     {"splice", {ENOMEM, EINTR}},
-    {"write", {EAGAIN}},
 };
 
 // ---- The session: its wires say on standard error what fails ------------------------------------

@@ -404,7 +404,7 @@ TEST_CASE("log: after half a line was lost the next one begins a line") {
         log(info, "%s", text.c_str());
         while (p.written() < 4096) let_others_run();
         {
-            const failing_call broken("write", EIO, 1, 1);  // the next would wake the runtime
+            const failing_call broken("write", EIO, 1, 1);
             std::array<std::byte, 4096> buffer;
             CHECK(p.out.read(buffer, soon()).value() == 4096);
             CHECK(log.flush(soon()));

@@ -208,10 +208,9 @@ TEST_CASE("offload: one that runs is waited for, whatever happens, and its value
         gate g;
         auto cancelled = spawn([&] { return offload([&] { return g.pass(), 1; }).value(); });
         g.await(1);
-        // Where a helper is slow to begin, it would never run: another attempt.
         auto late = spawn([&] {
-            for (;;)
-                if (const auto n = offload(shortly(), [&] { return g.pass(), 2; })) return *n;
+            for (auto delay = 10ms;; delay *= 2)  // it may have to be longer for a helper to begin
+                if (const auto n = offload(within(delay), [&] { return g.pass(), 2; })) return *n;
         });
         g.await(2);
         cancelled.cancel();
