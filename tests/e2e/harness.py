@@ -174,15 +174,17 @@ class Server:
 
     def settled_descriptors(self):
         """How many it has open with no connection, once it has started completely."""
-        with self.connect() as client:
-            self.talk(client)
-            with_one = self.descriptors()
-        eventually(lambda: self.descriptors() < with_one)
-        counts = []  # a connection may have several, which are closed one after the other
-        while len(counts) < 20 or len(set(counts[-20:])) > 1:
-            counts.append(self.descriptors())
-            time.sleep(0.005)
-        return counts[-1]
+        counts = []
+        with contextlib.ExitStack() as clients:
+            for _ in range(2):
+                self.talk(clients.enter_context(self.connect()))
+                counts.append(self.descriptors())
+        # A connection may have several, which are closed one after the other: to wait until there
+        # are less would not do.
+        without = 2 * counts[0] - counts[1]
+        if not eventually(lambda: self.descriptors() == without):
+            raise AssertionError(f"{counts} descriptors, and then {self.descriptors()}")
+        return without
 
 
 class Program:
@@ -291,6 +293,41 @@ def eventually(condition):
             return False
         time.sleep(0.01)
     return True
+
+
+def unless_held_up(limit, attempt):
+    """Calls attempt(beat), which is about a limit of time, and calls beat() whenever it is in time.
+    If it fails, and there was more than `limit` seconds between two such moments, a busy machine
+    has held up this process or the other: that says nothing, so it is called again."""
+    for tries_left in reversed(range(10)):
+        beats = [time.monotonic()]
+        try:
+            return attempt(lambda beats=beats: beats.append(time.monotonic()))
+        except (AssertionError, OSError):
+            beats.append(time.monotonic())
+            longest = max(b - a for a, b in zip(beats, beats[1:]))
+            if not limit < longest < PATIENCE or tries_left == 0:
+                raise
+    return None
+
+
+class Rude:
+    """Sends a text again and again over a connection, and never reads."""
+
+    def __init__(self, client, text):
+        self.client, self.text, self.sent = client, text, 0
+        client.setblocking(False)
+
+    def is_cut(self):
+        """Sends what goes at once. Says whether the other side has ended the connection."""
+        try:
+            while True:
+                at = self.sent % len(self.text)
+                self.sent += self.client.send((self.text * (1 + 65536 // len(self.text)))[at:])
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
 
 
 def accepts(path):
