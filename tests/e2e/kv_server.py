@@ -18,6 +18,7 @@ WRONG_TYPE = "-WRONGTYPE Operation against a key holding the wrong kind of value
 NO_INTEGER = "-ERR value is not an integer or out of range"
 SYNTAX = "-ERR syntax error"
 NOT_POSITIVE = "-ERR value is out of range, must be positive"
+ABOUT_100 = range(81, 101)  # seconds, of which some may have passed
 
 
 def wrong_number(name):
@@ -63,13 +64,13 @@ CONVERSATION = [
     # keys
     ("EXISTS k k none", 2), ("DEL k none a", 2), ("EXISTS k", 0), ("DEL", wrong_number("del")),
     ("TTL none", -2), ("TTL b", -1), ("PTTL none", -2), ("PTTL b", -1),
-    ("EXPIRE b 100", 1), ("TTL b", 100), ("SET b 3 KEEPTTL", "+OK"), ("TTL b", 100),
+    ("EXPIRE b 100", 1), ("TTL b", ABOUT_100), ("SET b 3 KEEPTTL", "+OK"), ("TTL b", ABOUT_100),
     ("SET b 3", "+OK"), ("TTL b", -1), ("EXPIRE none 100", 0), ("EXPIRE b x", NO_INTEGER),
     ("EXPIRE b 9223372036854775807", "-ERR invalid expire time in 'expire' command"),
     ("EXPIRE b 5 NONSENSE", "-ERR Unsupported option NONSENSE"),
-    ("SET b 3 EX 100", "+OK"), ("INCR b", 4), ("TTL b", 100), ("MSET b 1", "+OK"), ("TTL b", -1),
-    ("PEXPIRE b 200000", 1), ("TTL b", 200), ("EXPIRE b 0", 1), ("EXISTS b", 0),
-    ("PEXPIRE l -1", 1), ("DBSIZE", 2), ("FLUSHALL", "+OK"), ("DBSIZE", 0),
+    ("SET b 3 EX 100", "+OK"), ("INCR b", 4), ("TTL b", ABOUT_100), ("MSET b 1", "+OK"),
+    ("TTL b", -1), ("PEXPIRE b 100000", 1), ("TTL b", ABOUT_100), ("EXPIRE b 0", 1),
+    ("EXISTS b", 0), ("PEXPIRE l -1", 1), ("DBSIZE", 2), ("FLUSHALL", "+OK"), ("DBSIZE", 0),
     ("CONFIG GET save", [b"save", b""]), ("CONFIG GET", wrong_number("config|get")),
     ("COMMAND NONSENSE", "-ERR unknown subcommand 'NONSENSE'. Try COMMAND HELP."),
     ("QUIT", "+OK"),
@@ -186,7 +187,11 @@ class Answers(unittest.TestCase):
         with Client(connection) as client:
             for request, expected in CONVERSATION:
                 with self.subTest(request=request):
-                    self.assertEqual(client.ask(*request.split()), expected)
+                    answer = client.ask(*request.split())
+                    if isinstance(expected, range):
+                        self.assertIn(answer, expected)
+                    else:
+                        self.assertEqual(answer, expected)
             self.assertEqual(client.file.read(), b"")  # after QUIT
 
     def break_protocol(self, connect, cases):
@@ -378,10 +383,9 @@ class Life(unittest.TestCase):
     def test_sigterm_ends_idle_clients_and_waits_for_begun_requests(self):
         with KvServer() as server, server.client() as idle, server.client() as busy:
             self.assertEqual(idle.ask("SET", "k", "v"), "+OK")
-            self.assertEqual(busy.ask("PING"), "+PONG")
             request = encode("GET", "k")
-            busy.connection.sendall(request[:9])
-            self.assertTrue(eventually(lambda: not self.unread(server)))
+            busy.connection.sendall(encode("PING") + request[:9])  # it is read at once, or not
+            self.assertEqual(busy.answer(), "+PONG")
             server.signal(signal.SIGTERM)
             self.assertEqual(idle.file.read(), b"")
             busy.connection.sendall(request[9:])
@@ -390,13 +394,6 @@ class Life(unittest.TestCase):
             code, out, err = server.end()
             self.assertEqual((code, err), (0, ""))
             self.assertIn("cut connections: 0", out)
-
-    @staticmethod
-    def unread(server):
-        """Whether a byte that was sent to the server waits in the kernel."""
-        table = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
-        queues = [row.split()[4] for row in table if row.split()[1].endswith(f":{server.port:04X}")]
-        return any(not queue.endswith(":00000000") for queue in queues)
 
     def test_it_ends_while_keys_have_a_time(self):
         with KvServer("--threads", 2) as server, server.client() as client:
