@@ -13,8 +13,8 @@ import tempfile
 import threading
 import unittest
 
-from harness import (PATIENCE, Server, ask, eventually, main, pattern, raise_limit_of_files,
-                     receive, receive_all, reset)
+from harness import (PATIENCE, Server, ask, closed_port, eventually, main, open_files, pattern,
+                     raise_limit_of_files, receive, receive_all, reset)
 
 
 def echo_large(client, data, chunk, read_size):
@@ -50,12 +50,12 @@ class EchoData(unittest.TestCase):
         with Server() as server:
             table = pathlib.Path("/proc/net/tcp").read_text()
             rows = [line.split() for line in table.splitlines()[1:]]
-            listening = [row[1] for row in rows if row[3] == "0A"]
-            mine = [at for at in listening if at.endswith(f":{server.port:04X}")]
-            self.assertEqual(mine, [f"0100007F:{server.port:04X}"])
+            sockets = open_files(server.process.pid)
+            mine = {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+            self.assertEqual(mine, {f"0100007F:{server.port:04X}"})
 
     def test_a_host_replaces_the_loopback_addresses(self):
-        with Server("--host", "127.0.0.2") as server:
+        with closed_port() as port, Server("--host", "127.0.0.2", port=port) as server:
             self.assertEqual(server.said, f"listening on 127.0.0.2:{server.port}\n")
             with server.connect("127.0.0.2") as client:
                 self.assertTrue(ask(client))

@@ -109,8 +109,8 @@ class FileCopy(unittest.TestCase):
 
     def test_a_signal_ends_it_and_removes_what_is_not_complete(self):
         self.target.write_bytes(b"old")
-        # Never ends by itself, within the limit of this test.
-        child = subprocess.Popen([PROGRAM, "/dev/zero", self.target], stdout=subprocess.PIPE,
+        # Never ends by itself, within the limit of this test: for what is random it takes seconds.
+        child = subprocess.Popen([PROGRAM, "/dev/urandom", self.target], stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, text=True,
                                  preexec_fn=lambda: resource.setrlimit(
                                      resource.RLIMIT_FSIZE, (1 << 32, 1 << 32)))

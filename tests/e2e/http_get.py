@@ -43,8 +43,13 @@ class Scripted:
             except OSError:
                 return
             request = b""
-            while not request.endswith(b"\r\n\r\n"):
-                request += peer.recv(4096)
+            while part := peer.recv(4096):
+                request += part
+                if request.endswith(b"\r\n\r\n"):
+                    break
+            else:  # it is gone
+                peer.close()
+                continue
             path = request.split()[1].decode()
             peer.sendall(self.answers[path])
             if path in self.stalls:
@@ -113,7 +118,7 @@ class HttpGet(unittest.TestCase):
                 HttpServer("--root", self.root) as server:
             good = f"http://127.0.0.1:{server.port}/good"
             begin = time.monotonic()
-            code, err, got = self.into_folder("--timeout", 0.5, *map(stalled.url, answers), good)
+            code, err, got = self.into_folder("--timeout", 2, *map(stalled.url, answers), good)
             self.assertLess(time.monotonic() - begin, PATIENCE / 2)
         self.assertEqual((code, got), (1, {"good": b"good"}))
         for path, so_far in {"/half": ", after 100 bytes", "/head": "", "/silent": ""}.items():
@@ -122,7 +127,7 @@ class HttpGet(unittest.TestCase):
     def test_places_that_stalled_downloads_had_go_to_others(self):
         with Scripted({"/silent": b""}, stalls=["/silent"]) as stalled, HttpServer() as server:
             hello = f"http://127.0.0.1:{server.port}/hello"
-            code, _, got = self.into_folder("--timeout", 0.3, "--parallel", 1,
+            code, _, got = self.into_folder("--timeout", 1.5, "--parallel", 1,
                                             stalled.url("/silent"), stalled.url("/silent"), hello)
         self.assertEqual((code, got), (1, {"hello": b"Hello, world\n"}))
 
@@ -165,9 +170,10 @@ class HttpGet(unittest.TestCase):
             self.assertRegex(err, rf"(?m)^http_get: {server.url(path)}: .*{sentence}.*$")
 
     def test_what_cannot_be_asked_is_said(self):
+        no_name = "x" * 64  # too long for a label: no server of names is asked
         with closed_port() as port:
             cases = {f"http://127.0.0.1:{port}/": "cannot connect: Connection refused",
-                     "http://name.invalid/": "cannot look up 'name.invalid': ",
+                     f"http://{no_name}/": f"cannot look up '{no_name}': ",
                      "https://localhost/": "only http:// is spoken here",
                      "http:///x": "there is no host in it",
                      "http://localhost:1/a b": "there is a blank in it"}
