@@ -17,9 +17,12 @@ int main(int argc, char** argv) {
     wire::io::pollable wires(rt);
 
     const int timer = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    const auto first = std::chrono::nanoseconds(service.due(1).time_since_epoch()).count();
     const timespec period{.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(embed::period).count()};
-    const itimerspec ticks{.it_interval = period, .it_value = period};
-    ::timerfd_settime(timer, 0, &ticks, nullptr);
+    const itimerspec ticks{
+        .it_interval = period,
+        .it_value = {.tv_sec = first / 1'000'000'000, .tv_nsec = first % 1'000'000'000}};
+    ::timerfd_settime(timer, TFD_TIMER_ABSTIME, &ticks, nullptr);
     const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
     watch(epoll, wires.fd());
     watch(epoll, timer);

@@ -2,8 +2,9 @@
 
 Each program counts its own ticks, of a wire and of the loop around it, and compares them with what
 was due when it is told to end. Ticks that come late count, so what else the machine does matters
-little, but at the very end: so each case has a few attempts, and what the program had no processor
-for is no fault of its own. Who starves, fails them all.
+little, but at the very end: so each case has a few attempts, the end is less of each than of the
+one before, and what the program had no processor for is no fault of its own. Who starves, fails
+them all.
 """
 
 import re
@@ -70,12 +71,12 @@ class Load:
             client.close()
 
 
-def measure(loop, connections):
+def measure(loop, connections, seconds):
     """The shares of the ticks that were due: of the wire, of the loop."""
     start = time.monotonic()
     with Embedded(loop) as server:
         load = Load(server, connections)
-        load.run(SECONDS)
+        load.run(seconds)
         excused = server.waited_for_a_processor() / (time.monotonic() - start)
         code, out, err = server.stop()
         load.close()
@@ -99,8 +100,8 @@ class Embedding(unittest.TestCase):
 
     def attempt(self, loop, connections):
         tried = []
-        for _ in range(ATTEMPTS):
-            tried.append(measure(loop, connections))
+        for i in range(ATTEMPTS):
+            tried.append(measure(loop, connections, SECONDS * 2**i))
             if min(tried[-1]) >= LEAST:
                 return
         self.fail(f"(wire, loop) had only these shares of their ticks: {tried}")
