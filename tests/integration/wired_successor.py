@@ -273,7 +273,7 @@ class Broken(Folder):
                 ends = {"door": door, "control": control, "client": given_client}
                 fds = array.array("i", [ends[given].fileno()] if given else [])
                 peer.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else [])
-        control.close()
+            control.close()  # before the new one misses the rest, and opens its own
         given_client.close()
         port = door.getsockname()[1]
         waiting = socket.create_connection(("127.0.0.1", port), PATIENCE)  # before the new accepts
