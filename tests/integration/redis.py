@@ -16,6 +16,8 @@ GET = "third_party/redis/redis_get"
 def get(server, *args, password=None):
     """Exit code, standard output and standard error of redis_get."""
     environment = {**os.environ, **({"REDIS_PASSWORD": password} if password else {})}
+    if "--timeout" not in args:
+        args = [*args, "--timeout", PATIENCE / 2]
     done = subprocess.run([Program.folder / GET, server, *map(str, args)], capture_output=True,
                           text=True, timeout=PATIENCE, check=False, env=environment)
     return done.returncode, done.stdout, done.stderr
@@ -54,7 +56,7 @@ class Answers(unittest.TestCase):
 
     def test_a_server_that_is_stopped_costs_the_deadline_and_other_wires_go_on(self):
         self.redis.pause()
-        code, out, err = get(self.redis.socket, "name", "--timeout", 0.3, "--tick")
+        code, out, err = get(self.redis.socket, "name", "--timeout", 1, "--tick")
         self.assertEqual((code, err), (1, "redis_get: name: no answer in time\n"))
         self.assertGreater(int(out.removesuffix(" ticks\n")), 2)
         self.redis.go_on()
