@@ -13,7 +13,7 @@ import tempfile
 import threading
 import unittest
 
-from harness import PATIENCE, Server, main
+from harness import PATIENCE, Server, ask, main
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = SOURCE / "tools" / "wire_gdb.py"
@@ -157,7 +157,8 @@ class Live(Target):
         self.assertIn("wire apply all COMMAND", helped)
 
     def test_a_server_that_waits_for_clients(self):
-        with Server("--host", "127.0.0.1") as server, server.connect():
+        with Server("--host", "127.0.0.1") as server, server.connect() as client:
+            self.assertTrue(ask(client))  # it has accepted one, and waits for the next
             said = gdb("-p", server.process.pid, commands=self.both)
         self.assertRegex(said, r"waiting +accept +a readable descriptor")
         self.assertIn("wire::io::listener::accept", part(said, "accept"))

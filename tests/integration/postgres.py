@@ -127,7 +127,7 @@ class Queries(unittest.TestCase):
         out = self.ask("select pg_sleep(1)", "--wires", 10, "--ticks")
         self.assertEqual(out.count("\n"), 11)
         # 100 where nothing else runs; one that had to wait for all the others would tick once.
-        self.assertGreaterEqual(int(re.search(r"(\d+) ticks", out)[1]), 20)
+        self.assertGreaterEqual(int(re.search(r"(\d+) ticks", out)[1]), 5)
 
     def test_more_wires_than_connections_share_them(self):
         out = self.ask("select pg_backend_pid()", "select pg_sleep(0.01)", "--wires", 100,
