@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include <wire/spawn.hpp>
+#include <wire/wait_fd.hpp>
 
 #include "support/count_malloc.hpp"
 #include "support/dies.hpp"
@@ -104,6 +105,14 @@ std::string take_exactly(tls_stream& s, std::size_t size) {
         all += part.starts_with('!') ? part + '!' : part;
     }
     return all;
+}
+
+// Sends as much of it as has room, and waits until none comes. Returns how much.
+std::size_t stuff(tls_stream& s, std::string_view text) {
+    std::size_t sent = 0;
+    for (std::size_t more = 1; more > 0; sent += more)
+        more = s.write_all(text.substr(sent), within(100ms)).done;
+    return sent;
 }
 
 bool contains(std::string_view text, std::string_view part) {
@@ -232,9 +241,7 @@ TEST_CASE("tls stream: after shutdown() the peer reads an end, and may go on wri
 TEST_CASE("tls stream: a shutdown that ran out of time is finished by the next one") {
     over_tls([](tls_stream& client, tls_stream& server, stream&) {
         const std::string text = long_text(500'000);
-        std::size_t sent = 0;
-        for (std::size_t more = 1; more > 0; sent += more)  // until there is no room
-            more = client.write_all(std::string_view(text).substr(sent), shortly()).done;
+        const std::size_t sent = stuff(client, text);
         CHECK(sent < text.size());
         CHECK(client.shutdown(shortly()).code() == ETIMEDOUT);
         auto reader = spawn([&] { return take(client); });
@@ -260,6 +267,7 @@ TEST_CASE("tls stream: a stream that ends without close_notify is a failure, not
 
 TEST_CASE("tls stream: a reset is told as such") {
     over_tls([](tls_stream&, tls_stream& server, stream& near) {
+        CHECK(io::wait_readable(near.native_handle(), soon()));
         near.close();  // with what the server has sent after the handshake, unread
         CHECK(take(server) == "!ECONNRESET");
         CHECK(contains(server.why(), "TLS read: Connection reset"));
