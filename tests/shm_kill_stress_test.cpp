@@ -213,12 +213,17 @@ TEST_CASE("shm ring: producers of large records are killed and stopped at random
     CAPTURE(seed);
     rounds all(seed);
     std::string wrong;
-    for (int n = is_long ? 10'000 : 300; wrong.empty() && n > 0; --n) wrong = all.one();
+    // Where the children seldom have a processor few are met amid a record: then it goes on.
+    const int least = is_long ? 10'000 : 300, most = 10 * least, amid_a_record = least / 100;
     const marks& seen = all.seen();
+    const auto go_on = [&] {
+        return seen.rounds < least || (seen.half_written < amid_a_record && seen.rounds < most);
+    };
+    while (wrong.empty() && go_on()) wrong = all.one();
     std::printf("%d killed, %d of them stopped before, %d had sent, %d amid a record\n",
                 seen.rounds, seen.stopped, seen.attached, seen.half_written);
     CHECK(wrong == "");
-    CHECK(seen.half_written >= seen.rounds / 100);
+    CHECK(seen.half_written >= amid_a_record);
     CHECK(seen.stopped > 0);
 }
 
