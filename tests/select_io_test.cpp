@@ -183,19 +183,24 @@ TEST_CASE("select_io: places that are not chosen do not count as waiting") {
 TEST_CASE("select_io: a signal is one wire's") {
     on_wires([] {
         io::signals set{SIGUSR1};
-        const auto chosen = [&] {
+        channel<int> over, never_over;
+        const auto chosen = [&](channel<int>& until) {
             int number = 0;
             CHECK(select(on_signal(set, [&](result<int> n) { number = n.value(); }),
-                         on_deadline(within(200ms), [] {})));
+                         on_recv(until, [](result<int> v) { CHECK(v.code() == EPIPE); }),
+                         on_deadline(soon(), [] {})));
             return number;
         };
-        auto first = spawn(chosen);
-        auto second = spawn(chosen);
+        auto first = spawn([&] { return chosen(over); });
+        auto second = spawn([&] { return chosen(over); });
         let_others_run();
         CHECK(::kill(::getpid(), SIGUSR1) == 0);
+        while (!first.finished() && !second.finished()) let_others_run();
+        let_others_run();  // the other has time to be wrong
+        over.close();
         CHECK(first.join().value() + second.join().value() == SIGUSR1);
         CHECK(::kill(::getpid(), SIGUSR1) == 0);
-        CHECK(chosen() == SIGUSR1);
+        CHECK(chosen(never_over) == SIGUSR1);
     });
 }
 
