@@ -153,11 +153,12 @@ TEST_CASE("run: threads call each other") {
 
 // ---- an idle thread costs nothing
 
-// How often the threads of this process have gone to sleep or were made to wait so far.
-long switches() {
+// How often the other threads of this process have gone to sleep or were made to wait so far.
+long switches_of_others() {
     long sum = 0;
     DIR* const tasks = ::opendir("/proc/self/task");
     while (const dirent* const task = ::readdir(tasks)) {
+        if (std::atoi(task->d_name) == ::gettid()) continue;
         const std::string path = std::string("/proc/self/task/") + task->d_name + "/status";
         std::FILE* const status = std::fopen(path.c_str(), "r");
         if (!status) continue;
@@ -171,6 +172,24 @@ long switches() {
     return sum;
 }
 
+// Whether they all sleep.
+bool others_sleep() {
+    bool all = true;
+    DIR* const tasks = ::opendir("/proc/self/task");
+    while (const dirent* const task = ::readdir(tasks)) {
+        const int id = std::atoi(task->d_name);
+        if (id == 0 || id == ::gettid()) continue;
+        const std::string path = std::string("/proc/self/task/") + task->d_name + "/stat";
+        std::FILE* const stat = std::fopen(path.c_str(), "r");
+        if (!stat) continue;
+        char state = 0;
+        all = all && std::fscanf(stat, "%*d (%*[^)]) %c", &state) == 1 && state == 'S';
+        std::fclose(stat);
+    }
+    ::closedir(tasks);
+    return all;
+}
+
 TEST_CASE("run: threads whose wires wait make no system call and do not wake up") {
     WIRE_LEAVE_OUT_IF(under_tsan || under_valgrind(), "it has threads or switches of its own");
     const int end = ::eventfd(0, EFD_CLOEXEC);
@@ -180,13 +199,15 @@ TEST_CASE("run: threads whose wires wait make no system call and do not wake up"
     std::atomic<int> waiting{0};
     std::jthread observer([&] {
         while (waiting < 4) std::this_thread::sleep_for(1ms);
-        // Until all of them sleep: their number of polls stands still.
-        for (int before = -1; before != counted.calls(); std::this_thread::sleep_for(50ms))
-            before = counted.calls();
+        // Until all of them sleep, and have for a moment.
+        for (long before = -1; before != switches_of_others() || !others_sleep();) {
+            before = switches_of_others();
+            std::this_thread::sleep_for(10ms);
+        }
         polls = counted.calls();
-        slept = switches();
+        slept = switches_of_others();
         std::this_thread::sleep_for(200ms);
-        slept_later = switches();
+        slept_later = switches_of_others();
         later = counted.calls();
         ::eventfd_write(end, 1);
     });
@@ -199,7 +220,7 @@ TEST_CASE("run: threads whose wires wait make no system call and do not wake up"
     CHECK(run(main, {.threads = 4}) == 0);
     CHECK(polls > 0);
     CHECK(later == polls);
-    CHECK(slept_later - slept <= 2);  // the observer's own sleep
+    CHECK(slept_later == slept);
     observer.join();
     ::close(end);
 }
@@ -225,16 +246,55 @@ std::size_t count(const std::string& in, const std::string& pattern) {
         std::distance(std::sregex_iterator(in.begin(), in.end(), wanted), std::sregex_iterator()));
 }
 
+// Puts itself between this process and its standard error.
+class standard_error_of_this_process {
+public:
+    standard_error_of_this_process() {
+        int ends[2];
+        must(::pipe(ends) == 0, "pipe");
+        from_ = ends[0];
+        to_ = ::dup(STDERR_FILENO);
+        ::dup2(ends[1], STDERR_FILENO);
+        ::close(ends[1]);
+    }
+    /// Passes on what comes, until all of it together is enough. Then it comes without help.
+    template <class F>
+    void pass_on(F is_enough) const {
+        char buffer[4096];
+        for (std::string all; !is_enough(all);) {
+            const ssize_t n = ::read(from_, buffer, sizeof buffer);
+            must(n > 0 && ::write(to_, buffer, static_cast<std::size_t>(n)) == n,
+                 "all is passed on");
+            all.append(buffer, static_cast<std::size_t>(n));
+        }
+        ::dup2(to_, STDERR_FILENO);
+    }
+
+private:
+    int from_, to_;
+};
+
 TEST_CASE("run: SIGQUIT prints the wires of all threads, and they go on") {
     WIRE_LEAVE_OUT_IF(under_tsan, "it lets no child of threads start threads");
     const std::string said = said_in_child([] {
+        std::mutex mutex;
+        std::vector<std::pair<remote, wire_ref>> sleepers;
+        std::jthread reader([&, prints = standard_error_of_this_process()] {
+            prints.pass_on([](const std::string& all) { return count(all, "  wire ") == 6; });
+            const std::lock_guard guard(mutex);
+            for (const auto& [home, who] : sleepers) must(home.cancel(who), "they go on");
+        });
         std::latch all(3);
-        const auto main = [&all] {
-            auto sleeper = spawn({.name = "sleeper"}, [] { return sleep(within(100ms)).code(); });
+        const auto main = [&] {
+            auto sleeper = spawn({.name = "sleeper"}, [] { return sleep(within(1h)).code(); });
+            {
+                const std::lock_guard guard(mutex);
+                sleepers.emplace_back(this_wire::remote(), sleeper.ref());
+            }
             yield();
             all.arrive_and_wait();
             if (on_main_thread()) ::kill(::getpid(), SIGQUIT);
-            return sleeper.join().value();
+            return sleeper.join().value() == ECANCELED ? 0 : 1;
         };
         must(run(main, {.threads = 3, .dump_on_quit = true}) == 0, "exit code 0");
     });
