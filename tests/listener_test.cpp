@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <fstream>
 #include <list>
 #include <set>
 #include <string>
@@ -17,6 +16,7 @@
 
 #include "support/closed_port.hpp"
 #include "support/failing_call.hpp"
+#include "support/threads.hpp"
 #include "support/trace.hpp"
 
 namespace wire::test {
@@ -272,14 +272,6 @@ TEST_CASE("listener: given away after an accept that found nothing, it has lost 
     });
 }
 
-// Whether the thread sleeps; it stays so if nobody wakes it.
-bool sleeps(pid_t thread) {
-    std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
-    std::string text;
-    std::getline(stat, text);
-    return text.find(") S ") != std::string::npos;
-}
-
 TEST_CASE("listener: after an accept that found nothing, others are woken for connections") {
     on_wires([] {
         auto door = any_port();
@@ -292,7 +284,7 @@ TEST_CASE("listener: after an accept that found nothing, others are woken for co
             id = ::gettid();
             taken = ::accept4(door.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
         });
-        while (id == 0 || !sleeps(id)) std::this_thread::yield();
+        while (id == 0 || state_of_thread(id) != 'S') std::this_thread::yield();
         const io::owned_descriptor client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         const io::address to = door.local_address().value();
         CHECK(::connect(client.number(), to.raw(), to.length()) == 0);

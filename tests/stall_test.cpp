@@ -56,8 +56,10 @@ constexpr auto limit = 10ms;
 // as there are at once.
 class witness {
 public:
-    explicit witness(int at_once = 1) {
+    explicit witness(int at_once = 1, const char* where = "held::") {
         lines().clear();
+        place() = where;
+        named() = false;
         told() = 0;
         needed() = at_once;
         __atomic_store_n(&held::released, false, __ATOMIC_RELAXED);
@@ -80,6 +82,11 @@ public:
         const std::lock_guard lock(mutex());
         return lines();
     }
+    /// Whether a line has contained `where`. Needs little stack.
+    [[nodiscard]] static std::atomic<bool>& named() {
+        static std::atomic<bool> has_been;
+        return has_been;
+    }
     /// How many lines contain it.
     [[nodiscard]] static int times(std::string_view text) {
         int n = 0;
@@ -91,6 +98,7 @@ public:
 private:
     static void hear(diagnostic kind, std::string_view text) noexcept {
         if (kind != diagnostic::stall) return;
+        if (text.find(place()) != std::string_view::npos) named() = true;
         {
             const std::lock_guard lock(mutex());
             lines().emplace_back(text);
@@ -107,6 +115,10 @@ private:
     static std::vector<std::string>& lines() {
         static std::vector<std::string> all;
         return all;
+    }
+    static const char*& place() {
+        static const char* where;
+        return where;
     }
     static int& told() {
         static int n;
@@ -135,11 +147,24 @@ std::string this_thread() {
 
 // Runs `body` as a wire named "holder", watched.
 template <class F>
-void watched(F body, const spawn_options& options = {.name = "holder"}) {
+void watched(F body, const spawn_options& options = {.name = "holder"},
+             std::chrono::nanoseconds longest = limit) {
     runtime rt;
-    const stall_watch watch(rt, limit);
+    const stall_watch watch(rt, longest);
     rt.go(options, std::move(body));
     CHECK(rt.run());
+}
+
+// Holds its thread by `hold()` in one turn after another until a backtrace names where: on a busy
+// machine the thread may be asked before it is there. Returns in how many turns.
+template <class Hold>
+int hold_until_named(Hold hold) {
+    for (int turns = 1;; ++turns) {
+        CHECK(hold());
+        if (under_tsan || witness::named()) return turns;
+        __atomic_store_n(&held::released, false, __ATOMIC_RELAXED);
+        yield();
+    }
 }
 
 bool watcher_sleeps() {
@@ -152,37 +177,40 @@ void let_watcher_sleep() {
 }
 
 TEST_CASE("stall: a wire that blocks in a system call is told with name and backtrace, once") {
-    const witness w;
-    watched([] { CHECK(held::by_reading(witness::release())); },
+    const char* const place = "held::by_reading(int)+0x";
+    const witness w(1, place);
+    int turns = 0;
+    watched([&] { turns = hold_until_named([] { return held::by_reading(witness::release()); }); },
             {.name = "holder", .stack = stack_size_min});
     const std::string who = "wire 1 \"holder\" ";
     const auto lines = witness::all();
-    CHECK(witness::times(" has held ") == 1);
-    CHECK(witness::times(" back after ") == 1);
+    CHECK(witness::times(" has held ") == turns);
+    CHECK(witness::times(" back after ") == turns);
     WIRE_LEAVE_OUT_IF(under_tsan, "it keeps the signal back");
     CHECK(lines.size() > 2);
     CHECK(lines.front().starts_with(who + "has held " + this_thread() + " for "));
     CHECK(lines.front().find(" ms of them on the processor:") != std::string::npos);
     CHECK(lines.back().starts_with(who + "gave " + this_thread() + " back after "));
-    CHECK(witness::times("held::by_reading(int)+0x") == 1);
+    CHECK(witness::times(place) >= 1);
 }
 
 TEST_CASE("stall: a wire that computes is told with name and backtrace") {
-    const witness w;
-    watched([] { CHECK(held::by_computing()); });
-    CHECK(witness::times("back after") == 1);
+    const char* const place = "held::by_computing()+0x";
+    const witness w(1, place);
+    int turns = 0;
+    watched([&] { turns = hold_until_named(held::by_computing); });
+    CHECK(witness::times("back after") == turns);
     WIRE_LEAVE_OUT_IF(under_tsan, "it keeps the signal back");
-    CHECK(witness::times("wire 1 \"holder\" has held") == 1);
-    CHECK(witness::times("held::by_computing()+0x") == 1);
+    CHECK(witness::times("wire 1 \"holder\" has held") == turns);
+    CHECK(witness::times(place) >= 1);
 }
 
 TEST_CASE("stall: the backtrace begins where the thread was, not in the signal handler") {
-    const witness w;
-    watched([] { CHECK(held::by_computing()); });
+    const char* const first = "  #0 held::by_computing()+0x";
+    const witness w(1, first);
+    watched([] { hold_until_named(held::by_computing); });
     WIRE_LEAVE_OUT_IF(under_tsan, "it keeps the signal back");
-    const auto lines = witness::all();
-    CHECK(lines.size() > 2);
-    CHECK(lines[1].starts_with("  #0 held::by_computing()+0x"));
+    CHECK(witness::times(first) >= 1);
 }
 
 // Counts how often its runtime serves.
@@ -215,12 +243,13 @@ TEST_CASE("stall: the turn ends at the next switch, so that no other wire is tak
 TEST_CASE("stall: a sleep ends early when its thread is asked, and the wire is told all the same") {
     const witness w;
     watched([] {
-        const timespec minute{.tv_sec = 60, .tv_nsec = 0};
-        CHECK(::nanosleep(&minute, nullptr) == -1);
+        // On a busy machine the thread may be asked before it sleeps: then that is told.
+        const timespec second{.tv_sec = 1, .tv_nsec = 0};
+        while (::nanosleep(&second, nullptr) == 0) yield();
         CHECK(errno == EINTR);
     });
-    CHECK(witness::times("\"holder\" has held ") == 1);
-    CHECK(witness::times("\"holder\" gave ") == 1);
+    CHECK(witness::times("\"holder\" has held ") >= 1);
+    CHECK(witness::times(" gave ") == witness::times(" has held "));
 }
 
 TEST_CASE("stall: each is told, also of the same wire") {
@@ -237,13 +266,14 @@ TEST_CASE("stall: each is told, also of the same wire") {
 TEST_CASE("stall: one thread watches many runtimes, and tells which of them is held") {
     const witness w;
     runtime idle;
+    idle.go({.name = "innocent"}, [] { static_cast<void>(suspend()); });
+    CHECK_FALSE(idle.run_once());  // unwatched: on a busy machine its turn may be long
     const stall_watch watch(idle, limit);
     std::string other;
-    idle.go({.name = "innocent"}, [] { static_cast<void>(suspend()); });
     std::jthread([&other, home = idle.remote()] {
         other = this_thread();
         watched([] { CHECK(held::by_reading(witness::release())); });
-        static_cast<void>(home.cancel_all());
+        static_cast<void>(home.stop());
     });
     CHECK(idle.run());
     CHECK(witness::times(told("holder") + " has held " + other) == 1);
@@ -266,10 +296,15 @@ TEST_CASE("stall: a thread that does something else than to run wires is not hel
     const witness w;
     runtime rt;
     const stall_watch watch(rt, limit);
-    rt.go([] { yield(); });
-    CHECK(rt.run());
-    let_watcher_sleep();
-    CHECK(witness::all().empty());
+    for (bool in_time = false; !in_time;) {  // on a busy machine wires may hold it too long
+        const std::size_t told_before = witness::all().size();
+        const auto begin = std::chrono::steady_clock::now();
+        rt.go([] { yield(); });
+        CHECK(rt.run());
+        in_time = std::chrono::steady_clock::now() - begin < limit;
+        let_watcher_sleep();
+        if (in_time) CHECK(witness::all().size() == told_before);
+    }
 }
 
 TEST_CASE("stall: a watch that sleeps sees the next turn") {
@@ -324,7 +359,8 @@ struct sigaction below_theirs {};
 TEST_CASE("stall: a handler that has been put over ours, and passes on, is asked once") {
     const witness w;
     urgent_signals = 0;
-    watched([] {
+    const auto unasked = [](auto body) { watched(body, {.name = "holder"}, 10s); };
+    unasked([] {
         struct sigaction theirs {};
         theirs.sa_flags = SA_SIGINFO | SA_ONSTACK;
         theirs.sa_sigaction = [](int signal, siginfo_t* info, void* context) {
@@ -334,7 +370,7 @@ TEST_CASE("stall: a handler that has been put over ours, and passes on, is asked
         CHECK(::sigaction(SIGURG, &theirs, &below_theirs) == 0);
     });
     for (int i = 1; i <= 2; ++i)
-        watched([i] {
+        unasked([i] {
             CHECK(::raise(SIGURG) == 0);  // the watch's own is over theirs now
             CHECK(urgent_signals == i);
         });

@@ -10,6 +10,17 @@
 
 namespace wire::test {
 
+/// What the kernel says of a thread of this process: 'S' if it sleeps, or has ended.
+inline char state_of_thread(pid_t id) {
+    const std::string name = "/proc/self/task/" + std::to_string(id) + "/stat";
+    std::FILE* const f = std::fopen(name.c_str(), "r");
+    if (!f) return 'S';
+    char state = 0;
+    const int fields = std::fscanf(f, "%*d (%*[^)]) %c", &state);
+    std::fclose(f);
+    return fields == 1 ? state : 'S';
+}
+
 /// A plain thread that runs `fn()`, and is joined at the end of the scope.
 class plain_thread {
 public:
@@ -33,14 +44,7 @@ private:
     [[nodiscard]] char state() const {
         // [I'] acquire: see [I]. Pairs with [I].
         const pid_t id = id_.load(std::memory_order_acquire);
-        if (id == 0) return 0;
-        const std::string name = "/proc/self/task/" + std::to_string(id) + "/stat";
-        std::FILE* const f = std::fopen(name.c_str(), "r");
-        if (!f) return 'S';  // it has ended
-        char state = 0;
-        const int fields = std::fscanf(f, "%*d (%*[^)]) %c", &state);
-        std::fclose(f);
-        return fields == 1 ? state : 'S';
+        return id == 0 ? '\0' : state_of_thread(id);
     }
 
     std::atomic<pid_t> id_{0};
