@@ -201,13 +201,16 @@ TEST_CASE("splicer: what could not be sent in time stays in the pipe, and goes l
             put(p.client, text);
             p.client.close();
         });
-        const auto first = p.pipe.move_all(p.inlet, p.outlet, shortly());
-        CHECK(error_name(first.code) == "!ETIMEDOUT");
-        CHECK(p.pipe.pending() > 0);
+        std::size_t done = 0;
+        while (p.pipe.pending() == 0) {  // until the outlet takes no more
+            const auto first = p.pipe.move_all(p.inlet, p.outlet, shortly());
+            CHECK(error_name(first.code) == "!ETIMEDOUT");
+            done += first.done;
+        }
         auto reader = spawn([&] { return take_all(p.server); });
         const auto rest = p.pipe.move_all(p.inlet, p.outlet, soon());
         CHECK(rest);
-        CHECK(first.done + rest.done == text.size());
+        CHECK(done + rest.done == text.size());
         p.outlet.close();
         CHECK((reader.join(soon()).value() == text));
         CHECK(writer.join(soon()));
