@@ -335,7 +335,7 @@ TEST_CASE("call stress: a runtime may end while threads and wires call it") {
         tally done;
         std::vector<std::jthread> callers;
         {
-            runtime rt({.drain = 20ms});
+            runtime rt;
             const auto call_until_gone = [&done, round, r = rt.remote()](unsigned t) {
                 std::minstd_rand mine(round * 7 + t + 1);
                 for (int n = 0; n < 10'000; ++n) {
