@@ -11,6 +11,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <thread>
 
 #include <wire/channel.hpp>
 #include <wire/datagram.hpp>
@@ -31,6 +32,7 @@
 #include "support/dies.hpp"
 #include "support/environment.hpp"
 #include "support/temporary_directory.hpp"
+#include "support/threads.hpp"
 
 namespace wire::test {
 namespace {
@@ -160,6 +162,15 @@ TEST_CASE("fork: a wire that ends in a forked child ends the child") {
 }
 
 // A runtime that has run, and waits for more.
+// A watch whose thread has begun. A thread that begins uses the heap, and AddressSanitizer leaves
+// it locked in a child that is forked at that moment.
+struct begun_watch {
+    explicit begun_watch(runtime& rt) : watch(rt, 10s) {
+        while (threads_named("wire stalls") == 0) std::this_thread::yield();
+    }
+    io::stall_watch watch;
+};
+
 struct used_runtime {
     used_runtime() {
         rt.emplace();
@@ -206,8 +217,8 @@ TEST_CASE("fork: a stall_watch that ends in a child ends the child") {
     CHECK(dies(
         [] {
             runtime rt;
-            std::optional<io::stall_watch> watch;
-            watch.emplace(rt, 1s);
+            std::optional<begun_watch> watch;
+            watch.emplace(rt);
             if (::fork() == 0) watch.reset();
             int status = 0;
             ::wait(&status);
@@ -257,7 +268,7 @@ TEST_CASE("fork: a child may close its copies also while the runtime rests in an
 TEST_CASE("fork: a stall_watch of a child's own passes the signals of others on, once") {
     WIRE_LEAVE_OUT_IF(under_tsan, "it lets no forked child start threads");
     runtime rt;
-    const io::stall_watch watch(rt, 10s);
+    const begun_watch watch(rt);
     const death d = run_in_child([] {
         must(run([] { ::raise(SIGURG); }, {.stall = 10s}) == 0, "run");
         struct sigaction now {};
@@ -366,7 +377,7 @@ TEST_CASE("fork: no descriptor of the library survives exec") {
     runtime rt({.stack = {.size = 256 * 1024}});
     const io::reactor reactor(rt);
     const io::dump_on_quit dumps(rt);
-    const io::stall_watch watch(rt, 10s);
+    const begun_watch watch(rt);
     rt.go([&] {
         everything all;
         if (!under_valgrind())
@@ -463,7 +474,7 @@ TEST_CASE("fork: a process may become a daemon before run, also with its runtime
 TEST_CASE("fork: a child of a process whose runtime does not run may have one of its own") {
     WIRE_LEAVE_OUT_IF(under_tsan, "it lets no forked child start threads");
     used_runtime u;
-    const io::stall_watch watch(*u.rt, 10s);
+    const begun_watch watch(*u.rt);
     const death d = run_in_child([] {
         int ends[2];
         must(::pipe(ends) == 0, "pipe");

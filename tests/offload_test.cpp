@@ -52,15 +52,7 @@ private:
 };
 
 int helpers() {
-    int n = 0;
-    DIR* const all = ::opendir("/proc/self/task");
-    while (const dirent* const e = ::readdir(all)) {
-        std::ifstream file(std::string("/proc/self/task/") + e->d_name + "/comm");
-        std::string name;
-        n += std::getline(file, name) && name == "wire helper";
-    }
-    ::closedir(all);
-    return n;
+    return threads_named("wire helper");
 }
 
 /// Waits until there are `n`: the kernel shows a thread for a while that has been joined.

@@ -9,17 +9,12 @@ import signal
 import sys
 import unittest
 
-from harness import Program
+from harness import Program, eventually
 
 Program.folder = pathlib.Path(sys.argv.pop(1)).resolve()
 MIB = 1 << 20
+LOCK = 128  # its place in an arena: docs/arena-format.md
 GONE = re.compile(r"client (\d+) is gone, after (\d+) answers\n")
-
-
-def stopped(program):
-    program.send(signal.SIGSTOP)
-    os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
-    return program
 
 
 class Rpc(unittest.TestCase):
@@ -32,6 +27,20 @@ class Rpc(unittest.TestCase):
         s = Program(self, "shm_rpc_server", self.arena, *args)
         s.line(f"serving at {self.arena}\n".__eq__)
         return s
+
+    def lock_is_free(self):
+        with self.file.open("rb") as arena:
+            arena.seek(LOCK)
+            return arena.read(8) == bytes(8)
+
+    def stopped(self, program):
+        """Not while it has the arena's lock: everybody else would wait for it."""
+        while True:
+            program.send(signal.SIGSTOP)
+            os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
+            if eventually(self.lock_is_free, 0.2):
+                return program
+            program.send(signal.SIGCONT)
 
     def client(self, *args):
         return Program(self, "shm_rpc_client", self.arena, *args)
@@ -146,7 +155,7 @@ class Deaths(Rpc):
     def test_a_client_that_is_stopped_goes_on_later(self):
         server = self.server()
         asleep = self.echoing(MIB)
-        stopped(asleep)
+        self.stopped(asleep)
         other = self.echoing(MIB)
         other.kill()
         asleep.send(signal.SIGCONT)
@@ -170,7 +179,7 @@ class Deaths(Rpc):
         earlier = self.echoing(MIB)
         inode = self.file.stat().st_ino
         for _ in range(3):
-            stopped(earlier)  # so that the arena has a user
+            self.stopped(earlier)  # so that the arena has a user
             server.kill()
             self.check_told(self.client("sum"), "there is no server: start shm_rpc_server")
             server = self.server()
@@ -213,7 +222,7 @@ class Refusals(Rpc):
         self.finish(server)
 
     def test_a_server_that_is_stopped(self):
-        server = stopped(self.server())
+        server = self.stopped(self.server())
         self.check_refused("shm_rpc_client", "sum",
                            why="the server does not answer: is it stopped?")
         server.send(signal.SIGCONT)

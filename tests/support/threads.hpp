@@ -1,11 +1,14 @@
 // Threads of tests: when one of them sleeps.
 #pragma once
 
+#include <dirent.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
+#include <fstream>
 #include <string>
+#include <string_view>
 #include <thread>
 
 namespace wire::test {
@@ -19,6 +22,19 @@ inline char state_of_thread(pid_t id) {
     const int fields = std::fscanf(f, "%*d (%*[^)]) %c", &state);
     std::fclose(f);
     return fields == 1 ? state : 'S';
+}
+
+/// How many threads of this process have that name.
+inline int threads_named(std::string_view wanted) {
+    int n = 0;
+    DIR* const all = ::opendir("/proc/self/task");
+    while (const dirent* const e = ::readdir(all)) {
+        std::ifstream file(std::string("/proc/self/task/") + e->d_name + "/comm");
+        std::string name;
+        n += std::getline(file, name) && name == wanted;
+    }
+    ::closedir(all);
+    return n;
 }
 
 /// A plain thread that runs `fn()`, and is joined at the end of the scope.
