@@ -161,7 +161,6 @@ TEST_CASE("fork: a wire that ends in a forked child ends the child") {
     });
 }
 
-// A runtime that has run, and waits for more.
 // A watch whose thread has begun. A thread that begins uses the heap, and AddressSanitizer leaves
 // it locked in a child that is forked at that moment.
 struct begun_watch {
@@ -171,6 +170,7 @@ struct begun_watch {
     io::stall_watch watch;
 };
 
+// A runtime that has run, and waits for more.
 struct used_runtime {
     used_runtime() {
         rt.emplace();

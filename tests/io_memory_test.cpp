@@ -9,6 +9,7 @@
 
 #include "support/backend.hpp"
 #include "support/count_malloc.hpp"
+#include "support/environment.hpp"
 #include "support/failing_call.hpp"
 
 namespace wire::test {
@@ -107,7 +108,9 @@ TEST_CASE("io memory: an idle server makes no system call and takes no CPU time"
         const failing_call polls(sleeping_call(), 0);
         const std::clock_t before = std::clock();
         CHECK(sleep(within(1s)));
-        CHECK(std::clock() - before <= CLOCKS_PER_SEC / 10);  // the sleep itself, under a tool
+        // The sleep itself costs more under a tool.
+        CHECK(std::clock() - before <=
+              CLOCKS_PER_SEC / (under_tsan || under_valgrind() ? 10 : 100));
         CHECK(polls.calls() <= 2);
 
         door.close();

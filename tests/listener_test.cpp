@@ -207,8 +207,7 @@ TEST_CASE("listener: listeners with reuse_port share a port") {
         auto a = spawn([&] { count(one, served[0]); });
         auto b = spawn([&] { count(two, served[1]); });
         for (int i = 0; i < 64; ++i) CHECK(connect_to(one));
-        for (const deadline end = soon(); served[0] + served[1] < 64 && shortly() < end;)
-            let_others_run();
+        let_others_run_until([&] { return served[0] + served[1] >= 64; });
         one.close();
         two.close();
         a.join(soon()).value();

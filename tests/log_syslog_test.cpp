@@ -1,7 +1,6 @@
 // The log to the system's: what its datagrams look like, and a daemon that is away or slow.
 #include "support/io.hpp"
 
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include <wire/log.hpp>
 #include "support/diagnostics.hpp"
 #include "support/failing_call.hpp"
+#include "support/temporary_directory.hpp"
 #include "support/trace.hpp"
 
 namespace wire::test {
@@ -26,18 +26,12 @@ using enum io::log_level;
 // What listens at /dev/log, elsewhere.
 class fake_syslogd {
 public:
-    fake_syslogd() {
-        CHECK(::mkdtemp(folder_) != nullptr);
-        start();
-    }
-    ~fake_syslogd() {
-        stop();
-        ::rmdir(folder_);
-    }
+    fake_syslogd() { start(); }
+    ~fake_syslogd() { stop(); }
     fake_syslogd(const fake_syslogd&) = delete;
     fake_syslogd& operator=(const fake_syslogd&) = delete;
 
-    [[nodiscard]] std::string path() const { return std::string(folder_) + "/log"; }
+    [[nodiscard]] std::string path() const { return folder_ / "log"; }
     void start() {
         fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         const auto at = io::address::local(path()).value();
@@ -55,7 +49,7 @@ public:
     }
 
 private:
-    char folder_[32] = "/tmp/wire-log-test-XXXXXX";
+    temporary_directory folder_;
     int fd_ = -1;
 };
 

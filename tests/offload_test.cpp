@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include <fstream>
 #include <memory>
 #include <semaphore>
 #include <stdexcept>
@@ -42,7 +41,7 @@ public:
     void let(int n) { open_.release(n); }
     /// Lets the wires run until so many helpers stand here.
     void await(int n) {
-        for (const deadline end = soon(); entered_ < n && shortly() < end;) let_others_run();
+        let_others_run_until([&] { return entered_ >= n; });
         CHECK(entered_ == n);
     }
 
@@ -57,9 +56,7 @@ int helpers() {
 
 /// Waits until there are `n`: the kernel shows a thread for a while that has been joined.
 bool helpers_fall_to(int n) {
-    for (const deadline end = soon(); helpers() > n && shortly() < end;)
-        std::this_thread::sleep_for(1ms);
-    return helpers() == n;
+    return comes_true([n] { return helpers() <= n; }) && helpers() == n;
 }
 
 TEST_CASE("offload: runs on another thread, with arguments in place, and brings back the value") {
@@ -249,11 +246,8 @@ TEST_CASE("offload: the end of a runtime waits for the call that runs, and refus
             const auto r = offload([&] {
                 begun.release();
                 // Until the runtime's thread waits for nothing but this helper.
-                const auto joins = [&] {
-                    return waited_in_vain() && state_of_thread(::getpid()) == 'S';
-                };
-                for (const deadline end = soon(); !joins() && shortly() < end;)
-                    std::this_thread::sleep_for(1ms);
+                static_cast<void>(comes_true(
+                    [&] { return waited_in_vain() && state_of_thread(::getpid()) == 'S'; }));
                 done = true;
             });
             codes.push_back(r.code());

@@ -45,7 +45,7 @@ public:
     slow_resolver& operator=(const slow_resolver&) = delete;
     static void let_go() { open_.release(); }
     static void await_one() {
-        for (const deadline end = soon(); entered_ == 0 && shortly() < end;) let_others_run();
+        let_others_run_until([&] { return entered_ != 0; });
         CHECK(entered_ == 1);
     }
 

@@ -157,32 +157,25 @@ TEST_CASE("run: threads call each other") {
 // How often the other threads of this process have gone to sleep or were made to wait so far.
 long switches_of_others() {
     long sum = 0;
-    DIR* const tasks = ::opendir("/proc/self/task");
-    while (const dirent* const task = ::readdir(tasks)) {
-        if (std::atoi(task->d_name) == ::gettid()) continue;
-        const std::string path = std::string("/proc/self/task/") + task->d_name + "/status";
-        std::FILE* const status = std::fopen(path.c_str(), "r");
-        if (!status) continue;
+    for_each_thread([&](pid_t id, const std::string& folder) {
+        std::FILE* const status =
+            id == ::gettid() ? nullptr : std::fopen((folder + "/status").c_str(), "r");
+        if (!status) return;
         char line[256];
         long n = 0;
         while (std::fgets(line, sizeof line, status))
             if (std::sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1) sum += n;
         std::fclose(status);
-    }
-    ::closedir(tasks);
+    });
     return sum;
 }
 
 // Whether they all sleep.
 bool others_sleep() {
     bool all = true;
-    DIR* const tasks = ::opendir("/proc/self/task");
-    while (const dirent* const task = ::readdir(tasks)) {
-        const int id = std::atoi(task->d_name);
-        if (id == 0 || id == ::gettid()) continue;
-        all = all && state_of_thread(id) == 'S';
-    }
-    ::closedir(tasks);
+    for_each_thread([&](pid_t id, const std::string&) {
+        all = all && (id == ::gettid() || state_of_thread(id) == 'S');
+    });
     return all;
 }
 

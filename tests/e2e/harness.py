@@ -74,6 +74,11 @@ def proc(pid, name):
     return pathlib.Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
 
 
+def stat_of(pid):
+    """The fields of /proc/PID/stat after the name: state, parent, and so on."""
+    return proc(pid, "stat").rsplit(")", 1)[1].split()
+
+
 def open_files(pid):
     """What its descriptors refer to, without those that are closed meanwhile."""
     names = []
@@ -148,18 +153,20 @@ class Server:
         return memory_of(self.process.pid, "VmRSS")
 
     def cpu_ticks(self):
-        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
-        fields = stat.rsplit(")", 1)[1].split()
+        fields = stat_of(self.process.pid)
         return int(fields[11]) + int(fields[12])
 
-    def wake_ups(self):
-        """How often its threads have gone to sleep so far."""
-        total = 0
+    def wake_ups_of_threads(self):
+        """How often each of its threads has gone to sleep so far."""
+        counts = []
         for task in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/status"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
                 text = task.read_text(encoding="utf-8")
-                total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)[1])
-        return total
+                counts.append(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)[1]))
+        return counts
+
+    def wake_ups(self):
+        return sum(self.wake_ups_of_threads())
 
     def has_helper_thread(self):
         """ThreadSanitizer's own, which wakes up now and then."""
@@ -251,6 +258,17 @@ def receive(client, size):
     return bytes(data)
 
 
+def receive_until(client, end):
+    """What comes, up to that end; nothing if the other side is gone before it."""
+    data = b""
+    while not data.endswith(end):
+        part = client.recv(4096)
+        if not part:
+            return b""
+        data += part
+    return data
+
+
 def receive_all(client):
     return receive(client, 1 << 62)
 
@@ -303,32 +321,38 @@ def unless_held_up(limit, attempt):
     for tries_left in reversed(range(10)):
         beats = [time.monotonic()]
         try:
-            return attempt(lambda beats=beats: beats.append(time.monotonic()))
+            attempt(lambda beats=beats: beats.append(time.monotonic()))
+            return
         except (AssertionError, OSError):
             beats.append(time.monotonic())
             longest = max(b - a for a, b in zip(beats, beats[1:]))
             if not limit < longest < PATIENCE or tries_left == 0:
                 raise
-    return None
 
 
 class Rude:
     """Sends a text again and again over a connection, and never reads."""
 
     def __init__(self, client, text):
-        self.client, self.text, self.sent = client, text, 0
+        self.client, self.period, self.sent = client, len(text), 0
+        self.much = text * (1 + 65536 // len(text))
         client.setblocking(False)
+
+    def push(self):
+        """Sends what goes at once; says how much has gone so far."""
+        try:
+            while True:
+                self.sent += self.client.send(self.much[self.sent % self.period:])
+        except BlockingIOError:
+            return self.sent
 
     def is_cut(self):
         """Sends what goes at once. Says whether the other side has ended the connection."""
         try:
-            while True:
-                at = self.sent % len(self.text)
-                self.sent += self.client.send((self.text * (1 + 65536 // len(self.text)))[at:])
-        except BlockingIOError:
-            return False
+            self.push()
         except ConnectionError:
             return True
+        return False
 
 
 def accepts(path):

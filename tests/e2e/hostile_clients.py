@@ -8,8 +8,8 @@ import threading
 import time
 import unittest
 
-from harness import (PATIENCE, Server, ask, eventually, main, pattern, raise_limit_of_files,
-                     receive, reset)
+from harness import (PATIENCE, Rude, Server, ask, eventually, main, pattern,
+                     raise_limit_of_files, receive, reset)
 
 
 def all_of(jobs):
@@ -34,23 +34,6 @@ def connect_to(name):
     return client
 
 
-class Flooder:
-    """Writes for ever and never reads. Over TCP the kernel would first take megabytes of each."""
-
-    def __init__(self, name):
-        self.socket = connect_to(name)
-        self.socket.setblocking(False)
-        self.sent = 0
-
-    def push(self):
-        """Writes what goes at once; says how much has gone so far."""
-        try:
-            while True:
-                self.sent += self.socket.send(b"x" * 16384)
-        except BlockingIOError:
-            return self.sent
-
-
 def are_held_up(flooders):
     before = [f.push() for f in flooders]
     time.sleep(0.05)
@@ -65,7 +48,8 @@ class Hostile(unittest.TestCase):
         with Server("--unix", "@" + name, port=None) as server, connect_to(name) as honest:
             self.assertTrue(ask(honest))
             before = server.memory()
-            flooders = [Flooder(name) for _ in range(peers)]
+            # Over TCP the kernel would first take megabytes of each.
+            flooders = [Rude(connect_to(name), b"x") for _ in range(peers)]
             self.assertTrue(eventually(lambda: are_held_up(flooders)))
             for f in flooders:
                 self.assertTrue(ask(honest))
@@ -74,7 +58,7 @@ class Hostile(unittest.TestCase):
             # A stack of 64 KiB each at most, and nothing that grows with what they send.
             self.assertLess(server.memory() - before, peers * 96 * 1024)
             for f in flooders:
-                f.socket.close()
+                f.client.close()
             settled = eventually(lambda: server.descriptors() < 20)
             self.assertTrue(settled and ask(honest))
 

@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import PATIENCE, Server, closed_port, main, pattern
+from harness import PATIENCE, Server, closed_port, main, pattern, receive_until
 
 
 class HttpServer(Server):
@@ -42,12 +42,8 @@ class Scripted:
                 peer, _ = self.door.accept()
             except OSError:
                 return
-            request = b""
-            while part := peer.recv(4096):
-                request += part
-                if request.endswith(b"\r\n\r\n"):
-                    break
-            else:  # it is gone
+            request = receive_until(peer, b"\r\n\r\n")
+            if not request:
                 peer.close()
                 continue
             path = request.split()[1].decode()

@@ -9,7 +9,7 @@ import struct
 import sys
 import unittest
 
-from harness import Program, eventually, proc
+from harness import Program, eventually, stat_of
 
 Program.folder = pathlib.Path(sys.argv.pop(1)).resolve()
 LINE = re.compile(r"(\d+) (sent|died after) (\d+) records(?:, (\d+) to (\d+))?; "
@@ -142,7 +142,7 @@ class Deaths(Rings):
         self.consumer().kill()
         p = self.producer()
         # Its lane is full once it sleeps; for memory it may wait in state D.
-        self.assertTrue(eventually(lambda: proc(p.pid, "stat").split()[2] == "S"))
+        self.assertTrue(eventually(lambda: stat_of(p.pid)[0] == "S"))
         p.kill()
         consumer = self.consumer()
         consumer.hear((p.pid, "died after"))

@@ -8,7 +8,7 @@ import signal
 import sys
 import unittest
 
-from harness import Program, eventually, proc
+from harness import Program, eventually, stat_of
 
 Program.folder = pathlib.Path(sys.argv.pop(1)).resolve()
 LAST = re.compile(r"(\d+) primes below (\d+); (\d+) ranges, (\d+) killed, (\d+) repeated\n")
@@ -17,10 +17,9 @@ LAST = re.compile(r"(\d+) primes below (\d+); (\d+) ranges, (\d+) killed, (\d+) 
 def has_ended(pid):
     """Also if nobody has reaped it."""
     try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        return stat_of(pid)[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-    return stat.rsplit(")", 1)[1].split()[0] == "Z"
 
 
 class Workers(Program):
@@ -33,7 +32,7 @@ class Workers(Program):
     def kill_worker(self, pid):
         """Kills it, and not who has got its number after it has ended."""
         with open(os.pidfd_open(pid), "rb") as process:
-            if proc(pid, "stat").rsplit(")", 1)[1].split()[1] == str(self.pid):
+            if stat_of(pid)[1] == str(self.pid):
                 signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
 
     def rings(self):

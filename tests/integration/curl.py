@@ -12,7 +12,7 @@ import threading
 import unittest
 
 from harness import (PATIENCE, Program, Server, closed_port, eventually, free_port, main,
-                     pattern)
+                     pattern, receive_until)
 
 CURL_GET = "third_party/curl/curl_get"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -95,13 +95,8 @@ class Scripted:
 
     def serve(self, peer):
         with peer, contextlib.suppress(OSError):
-            asked = b""
-            while b"\r\n\r\n" not in asked:
-                part = peer.recv(65536)
-                if not part:
-                    return  # the client was cancelled before it has asked
-                asked += part
-            self.talk(peer)
+            if receive_until(peer, b"\r\n\r\n"):  # not if the client was cancelled before it asked
+                self.talk(peer)
 
 
 def answer(body):

@@ -12,7 +12,6 @@
 #include <cstring>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include <wire/cancel.hpp>
@@ -20,6 +19,7 @@
 #include <wire/reactor.hpp>
 #include <wire/runtime.hpp>
 #include <wire/stream.hpp>
+#include "threads.hpp"
 
 namespace wire::test {
 
@@ -46,11 +46,7 @@ inline int open_descriptors() {
 
 /// Whether no more than `n` stay open: another thread may be about to close some.
 inline bool descriptors_fall_to(int n) {
-    for (int patience = 10'000; open_descriptors() > n; --patience) {
-        if (patience == 0) return false;
-        std::this_thread::sleep_for(1ms);
-    }
-    return true;
+    return comes_true([n] { return open_descriptors() <= n; });
 }
 
 /// Runs `body` as the first wire of a runtime with a reactor, until every wire has ended, and
@@ -172,6 +168,11 @@ inline std::string own_address(std::string_view what) {
 /// Lets the runtime sleep and serve its poller, while the caller waits for nothing.
 inline void let_others_run() {
     CHECK(sleep(shortly()));
+}
+/// Lets the other wires run until done(), at most 10 s.
+template <class F>
+void let_others_run_until(F done) {
+    for (const deadline end = soon(); !done() && within(0s) < end;) let_others_run();
 }
 
 }  // namespace wire::test

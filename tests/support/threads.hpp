@@ -1,11 +1,13 @@
-// Threads of tests: when one of them sleeps.
+// Threads of tests: who is there, who sleeps, and to wait for what they do.
 #pragma once
 
 #include <dirent.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -24,17 +26,35 @@ inline char state_of_thread(pid_t id) {
     return fields == 1 ? state : 'S';
 }
 
+/// Calls f(id, folder) for each thread of this process; `folder` is where the kernel describes it.
+template <class F>
+void for_each_thread(F f) {
+    DIR* const all = ::opendir("/proc/self/task");
+    while (const dirent* const e = ::readdir(all))
+        if (e->d_name[0] != '.')
+            f(std::atoi(e->d_name), std::string("/proc/self/task/") + e->d_name);
+    ::closedir(all);
+}
+
 /// How many threads of this process have that name.
 inline int threads_named(std::string_view wanted) {
     int n = 0;
-    DIR* const all = ::opendir("/proc/self/task");
-    while (const dirent* const e = ::readdir(all)) {
-        std::ifstream file(std::string("/proc/self/task/") + e->d_name + "/comm");
+    for_each_thread([&](pid_t, const std::string& folder) {
+        std::ifstream file(folder + "/comm");
         std::string name;
         n += std::getline(file, name) && name == wanted;
-    }
-    ::closedir(all);
+    });
     return n;
+}
+
+/// Waits until done(), without running wires; at most 10 s. Returns whether it did.
+template <class F>
+bool comes_true(F done) {
+    for (int patience = 10'000; !done(); --patience) {
+        if (patience == 0) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
 }
 
 /// A plain thread that runs `fn()`, and is joined at the end of the scope.
